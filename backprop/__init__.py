@@ -1,0 +1,1 @@
+"""Multilayer perceptrons with explicit backpropagation, trained as stacks."""

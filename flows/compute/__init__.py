@@ -1,0 +1,1 @@
+"""Where stacks of trials run: clusters, stacking and the body of a worker."""

@@ -1,0 +1,1 @@
+"""Tables in, content-addressed datasets out."""

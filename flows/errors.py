@@ -1,0 +1,21 @@
+"""What a person can do wrong, as types.
+
+Every message is one line: what was wrong, where, and what to do. The command line prints it
+without a traceback and exits with 2.
+"""
+
+
+class InputError(ValueError):
+    """Something the user gave cannot be used; the message names it and the remedy."""
+
+
+class SourceError(InputError):
+    """A data source that cannot be read: missing, empty, truncated or of an unknown kind."""
+
+
+class TableError(InputError):
+    """A table that was read but cannot be trained on: a column, a row or a class is at fault."""
+
+
+class SpaceError(InputError):
+    """A search space that is not valid: an unknown name, a wrong value or no trials at all."""

@@ -1,0 +1,1 @@
+"""MLflow: runs of searches and trials, the served model, the registry."""
