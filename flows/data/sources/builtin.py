@@ -1,0 +1,48 @@
+"""The small data sets that ship with scikit-learn: no download, no file."""
+
+import pandas as pd
+import sklearn.datasets
+
+from flows.data.sources.table import Table
+from flows.errors import SourceError
+
+LOADERS = {
+    "breast_cancer": sklearn.datasets.load_breast_cancer,
+    "diabetes": sklearn.datasets.load_diabetes,
+    "digits": sklearn.datasets.load_digits,
+    "wine": sklearn.datasets.load_wine,
+}
+USAGE = ", ".join(LOADERS)
+
+
+def claims(data: str) -> bool:
+    """Tell whether ``data`` is the name of a built-in data set."""
+    return data in LOADERS
+
+
+def read(data: str, target: str | None) -> Table:
+    """Read a built-in data set, its classes under their original names.
+
+    Raises
+    ------
+    SourceError
+        If a target is asked for: the data set brings its own.
+    """
+    if target is not None:
+        raise SourceError(f"sklearn:{data} brings its own target: leave out --target {target}")
+    bunch = LOADERS[data](as_frame=True)
+    return Table(
+        name=data,
+        uri=f"sklearn:{data}",
+        features=bunch.data,
+        target=named_classes(bunch.target, bunch.get("target_names")),
+        shared_scale=data == "digits",
+    )
+
+
+def named_classes(codes: pd.Series, names: object) -> pd.Series:
+    """Replace codes 0, 1, .. by the classes they stand for; None leaves a regression target as it is."""
+    if names is None:
+        return codes
+    labels = pd.Series(names).to_numpy()
+    return pd.Series(labels[codes.to_numpy()], name=codes.name)

@@ -1,0 +1,107 @@
+"""CSV files: a header in the first line, commas, UTF-8 with or without a byte order mark."""
+
+import csv
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import pandas as pd
+
+from flows.data.sources.files import check_columns, existing_file, first_line
+from flows.data.sources.table import Table
+from flows.errors import SourceError, TableError
+
+USAGE = "PATH.csv"
+
+
+def claims(data: str) -> bool:
+    """Tell whether ``data`` is the path of a CSV file."""
+    return data.lower().endswith(".csv")
+
+
+def read(data: str, target: str | None) -> Table:
+    """Read a CSV file; empty fields and the words pandas knows for them (NA, null) are missing values.
+
+    Raises
+    ------
+    SourceError
+        If the file cannot be read as CSV.
+    TableError
+        If its header is not one usable name a column, or the target is not among them.
+    """
+    path = existing_file(data)
+    header = read_header(data, path)
+    check_names(data, header)
+    target = check_columns(data, header, target)
+    frame = read_frame(data, path, header)
+    return Table(
+        name=path.stem,
+        uri=data,
+        features=frame.drop(columns=target),
+        target=frame[target],
+        locate=partial(line_of_row, path),
+    )
+
+
+def read_header(data: str, path: Path) -> list[str]:
+    """Return the fields of the first line that is not blank, before pandas renames what is there twice."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            return next((record for record in csv.reader(lines) if not is_blank(record)), [])
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise unreadable(data, error) from error
+
+
+def check_names(data: str, header: list[str]) -> None:
+    """Raise TableError where a column has no name: most often an index, which must not become a feature."""
+    if not header:
+        raise SourceError(f"{data}: there are only blank lines; write a header and rows")
+    if "" in header:
+        position = header.index("") + 1
+        raise TableError(
+            f"{data}: column {position} has no name in the header (an index that pandas wrote?); name or remove it"
+        )
+
+
+def read_frame(data: str, path: Path, header: list[str]) -> pd.DataFrame:
+    """Parse the whole file at once, so that a column has one type from its first row to its last."""
+    try:
+        frame = pd.read_csv(path, encoding="utf-8", low_memory=False)
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise unreadable(data, error) from error
+    # One field too many in the first row makes pandas take the first column for an index.
+    if not isinstance(frame.index, pd.RangeIndex):
+        raise SourceError(
+            f"{data}: line 2 has more fields than the {len(header)} of the header; quote or remove the extra comma"
+        )
+    if frame.empty:
+        raise SourceError(f"{data}: there is a header and no rows; write the rows below it")
+    return frame
+
+
+def unreadable(data: str, error: Exception) -> SourceError:
+    """Say in one line what is wrong with the file."""
+    if isinstance(error, UnicodeDecodeError):
+        return SourceError(f"{data}: the file is not UTF-8 text (byte {error.start}); save it as UTF-8 CSV")
+    if isinstance(error, OSError):
+        return SourceError(f"{data}: cannot be read: {error.strerror or first_line(error)}")
+    # pandas says: Error tokenizing data. C error: Expected 3 fields in line 4, saw 5
+    reason = first_line(error).rpartition("C error: ")[2]
+    return SourceError(f"{data}: not valid CSV: {reason}; correct that line")
+
+
+def is_blank(record: list[str]) -> bool:
+    """Tell whether pandas skips this record as a blank line."""
+    return len(record) < 2 and not "".join(record).strip()
+
+
+def line_of_row(path: Path, row: int) -> str:
+    """Find the line on which a row stands, blank lines and line breaks within quotes counted."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            reader = csv.reader(lines)
+            ends = (reader.line_num for record in reader if not is_blank(record))
+            return f"line {next(islice(ends, row + 1, None), row + 2)}"
+    except csv.Error:
+        # The csv module refuses fields that pandas reads, those above 128 KiB among them.
+        return f"line {row + 2}"
