@@ -63,7 +63,11 @@ def select_backend(device: Device = "auto") -> Backend:
     ------
     DeviceError
         ``"gpu"`` was asked for and CuPy is not installed or finds no CUDA device.
+    ValueError
+        No device has that name.
     """
+    if device not in ("auto", "cpu", "gpu"):
+        raise ValueError(f"device is {device!r}: use 'auto', 'cpu' or 'gpu'")
     if device == "cpu":
         return Backend(np)
     cupy = _usable_cupy()

@@ -29,11 +29,15 @@ class GradientCheck:
 
     @property
     def worst(self) -> float:
-        """Largest difference over all parameters and trials, relative to the larger of 1 and the gradient."""
-        return max(
-            float(np.max(np.abs(explicit - numerical) / np.maximum(1, np.abs(explicit))))
+        """Largest difference over all parameters and trials, relative to the larger of 1 and the gradient.
+
+        NaN if any is NaN, which no tolerance accepts.
+        """
+        differences = [
+            np.max(np.abs(explicit - numerical) / np.maximum(1, np.abs(explicit)))
             for explicit, numerical in zip(self.explicit, self.numerical, strict=True)
-        )
+        ]
+        return float(np.max(differences))
 
 
 def check_gradients(

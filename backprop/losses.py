@@ -130,8 +130,8 @@ class SigmoidCrossEntropy(OutputStage):
     """`- sum_l y_l log sigmoid(z_l)`, simplified.
 
     `-log sigmoid(z) = log(1 + e^-z) = max(-z, 0) + log(1 + e^-|z|)`, and its derivative is
-    `sigmoid(z) - 1`, so `delta = y (sigmoid(z) - 1) = - y sigmoid(-z)`, written so that it does not
-    cancel for large z.
+    `sigmoid(z) - 1`, so `delta = y (sigmoid(z) - 1) = - y sigmoid(-z)`, and with
+    `sigmoid(-z) = (e^-z if z > 0 else 1) / (1 + e^-|z|)` nothing cancels at any z.
     """
 
     phi = activation("sigmoid")
@@ -142,7 +142,9 @@ class SigmoidCrossEntropy(OutputStage):
 
     def loss_and_delta(self, xp: ModuleType, z: Array, y: Array) -> tuple[Array, Array]:
         """Return the loss and `- y sigmoid(-z)`."""
-        return self.loss(xp, z, y), -y * self.phi.value(xp, -z)
+        e = xp.exp(-xp.abs(z))
+        loss = (y * (xp.maximum(-z, 0) + xp.log1p(e))).sum(axis=-1)
+        return loss, -y * xp.where(z > 0, e, 1) / (1 + e)
 
 
 LOSSES: dict[str, Loss] = {loss.name: loss for loss in (MeanSquaredError(), CrossEntropy())}

@@ -71,8 +71,8 @@ class Architecture:
     def __post_init__(self) -> None:
         for argument, widths in (("inputs", (self.inputs,)), ("hidden", self.hidden), ("outputs", (self.outputs,))):
             for width in widths:
-                if width < 1:
-                    raise ValueError(f"{argument} has a layer of {width} units: use at least 1")
+                if not isinstance(width, int) or width < 1:
+                    raise ValueError(f"{argument} has a layer of {width!r} units: use a whole number, at least 1")
         activation(self.activation)
         output_stage(self.output_activation, self.loss)
 

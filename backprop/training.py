@@ -84,6 +84,10 @@ class Stack:
             raise ValueError("trials is empty: a stack needs at least one")
         if self.batch_size < 1:
             raise ValueError(f"batch_size is {self.batch_size}: use at least 1")
+        if self.task not in ("classification", "regression"):
+            raise ValueError(f"task is {self.task!r}: use 'classification' or 'regression'")
+        if self.shuffle_seed < 0:
+            raise ValueError(f"shuffle_seed is {self.shuffle_seed}: use 0 or more")
         if self.dtype not in ("float32", "float64"):
             raise ValueError(f"dtype is {self.dtype!r}: use 'float32' or 'float64'")
 
@@ -242,7 +246,8 @@ def evaluate(
 ) -> dict[str, HostArray]:
     """Measure every trial on samples: mean loss, and accuracy or RMSE and R2, each (T,) float64 in host memory.
 
-    RMSE and R2 are the root of the mean over all values, and the mean over outputs (as scikit-learn's).
+    RMSE and R2 are the root of the mean over all values, and the mean over outputs (as scikit-learn's, so
+    a constant target counts as 1 where it is met and 0 where it is not).
     """
     backend = network.backend
     xp = backend.xp
@@ -268,7 +273,8 @@ def evaluate(
     else:
         spread = ((samples.y - samples.y.mean(axis=0, dtype="float64")) ** 2).sum(axis=0, dtype="float64")
         measured[f"{prefix}/rmse"] = backend.to_host(xp.sqrt(squares.sum(axis=1) / (len(samples) * outputs)))
-        measured[f"{prefix}/r2"] = backend.to_host((1 - squares / spread).mean(axis=1))
+        explained = xp.where(spread > 0, 1 - squares / xp.where(spread > 0, spread, 1), squares == 0)
+        measured[f"{prefix}/r2"] = backend.to_host(explained.mean(axis=1))
     return measured
 
 

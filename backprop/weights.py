@@ -50,8 +50,11 @@ def load_weights(path: Path) -> tuple[Architecture, Parameters]:
         raise WeightsError(f"{path}: cannot be read as safetensors ({error})") from error
     if "architecture" not in metadata:
         raise WeightsError(f"{path}: holds no architecture; write it with save_weights")
-    described = json.loads(metadata["architecture"])
-    architecture = Architecture(**{**described, "hidden": tuple(described["hidden"])})
+    try:
+        described = json.loads(metadata["architecture"])
+        architecture = Architecture(**{**described, "hidden": tuple(described["hidden"])})
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path}: its metadata describe no architecture ({error})") from error
     for layer, (fan_in, fan_out) in enumerate(architecture.layers):
         for name, wanted in ((f"layers.{layer}.weight", (fan_in, fan_out)), (f"layers.{layer}.bias", (fan_out,))):
             shape = tensors[name].shape if name in tensors else None
