@@ -154,8 +154,9 @@ class Preparation(BaseModel, frozen=True):
         codes = encode_labels(target, classes)
         if (codes < 0).any():
             row = int(np.argmax(codes < 0))
+            label = target.iloc[[row]].tolist()[0]
             raise TableError(
-                f"target {self.target!r} has the label {target.iloc[row]!r} in row {row + 1}, which is none of the "
+                f"target {self.target!r} has the label {label!r} in row {row + 1}, which is none of the "
                 f"{len(classes)} classes; remove the row or train again"
             )
         return codes

@@ -220,7 +220,7 @@ def raw_test_rows(dataset: Dataset) -> pd.DataFrame:
     directory = Path(dataset.reference.path)
     try:
         return pd.read_parquet(directory / "test" / "rows.parquet")
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise damaged(directory, error) from error
 
 

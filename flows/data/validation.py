@@ -61,6 +61,8 @@ def check_numeric(table: Table) -> None:
 def first_text(table: Table, column: pd.Series) -> str:
     """Show the first value that is no number, and where it stands."""
     is_text = pd.to_numeric(column.astype(str), errors="coerce").isna() & column.notna()
+    if not is_text.any():
+        return f"its numbers are stored as {column.dtype}, some of them too large or too exact for 64 bits"
     row = int(np.argmax(is_text.to_numpy()))
     return f"{str(column.iloc[row])[:40]!r} at {table.locate(row)}"
 
@@ -87,11 +89,12 @@ def counted(table: Table, name: str, faults: np.ndarray, kind: str) -> str:
 def check_labels(table: Table) -> None:
     """Raise TableError unless there are two classes or more, each with a row for every part of the split."""
     name, target = table.target.name, table.target
-    kind = infer_dtype(target.unique().tolist())
+    labels = target.unique().tolist()
+    kind = infer_dtype(labels)
     if kind not in LABEL_KINDS:
         raise TableError(f"{table.uri}: target {name!r} holds {kind} values; use text, whole numbers or booleans only")
-    if target.nunique() < 2:
-        raise TableError(f"{table.uri}: target {name!r} has one class only, {target.iloc[0]!r}; two or more are needed")
+    if len(labels) < 2:
+        raise TableError(f"{table.uri}: target {name!r} has one class only, {labels[0]!r}; two or more are needed")
     if table.is_test is None:
         check_class_sizes(table, target, LEAST_ROWS_A_CLASS, "rows")
     else:

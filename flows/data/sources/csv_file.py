@@ -1,6 +1,7 @@
 """CSV files: a header in the first line, commas, UTF-8 with or without a byte order mark."""
 
 import csv
+import re
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -33,7 +34,7 @@ def read(data: str, target: str | None) -> Table:
     header = read_header(data, path)
     check_names(data, header)
     target = check_columns(data, header, target)
-    frame = read_frame(data, path, header)
+    frame = read_frame(data, path)
     return Table(
         name=path.stem,
         uri=data,
@@ -47,13 +48,22 @@ def read_header(data: str, path: Path) -> list[str]:
     """Return the fields of the first line that is not blank, before pandas renames what is there twice."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as lines:
-            return next((record for record in csv.reader(lines) if not is_blank(record)), [])
+            reader = csv.reader(lines)
+            records = (record for record in reader if not is_blank(record))
+            header, first = next(records, []), next(records, [])
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise unreadable(data, error) from error
+        raise unreadable(data, path, error) from error
+    # Where the first row has a field too many, pandas would silently take the first column for an index.
+    if len(first) > len(header):
+        raise SourceError(
+            f"{data}: line {reader.line_num} has {len(first)} fields and the header {len(header)}; "
+            "quote or remove the extra comma"
+        )
+    return header
 
 
 def check_names(data: str, header: list[str]) -> None:
-    """Raise TableError where a column has no name: most often an index, which must not become a feature."""
+    """Raise an error where a column has no name: most often an index, which must not become a feature."""
     if not header:
         raise SourceError(f"{data}: there are only blank lines; write a header and rows")
     if "" in header:
@@ -63,31 +73,38 @@ def check_names(data: str, header: list[str]) -> None:
         )
 
 
-def read_frame(data: str, path: Path, header: list[str]) -> pd.DataFrame:
+def read_frame(data: str, path: Path) -> pd.DataFrame:
     """Parse the whole file at once, so that a column has one type from its first row to its last."""
     try:
         frame = pd.read_csv(path, encoding="utf-8", low_memory=False)
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise unreadable(data, error) from error
-    # One field too many in the first row makes pandas take the first column for an index.
-    if not isinstance(frame.index, pd.RangeIndex):
-        raise SourceError(
-            f"{data}: line 2 has more fields than the {len(header)} of the header; quote or remove the extra comma"
-        )
+        raise unreadable(data, path, error) from error
     if frame.empty:
         raise SourceError(f"{data}: there is a header and no rows; write the rows below it")
     return frame
 
 
-def unreadable(data: str, error: Exception) -> SourceError:
+def unreadable(data: str, path: Path, error: Exception) -> SourceError:
     """Say in one line what is wrong with the file."""
     if isinstance(error, UnicodeDecodeError):
-        return SourceError(f"{data}: the file is not UTF-8 text (byte {error.start}); save it as UTF-8 CSV")
+        return SourceError(f"{data}: line {undecodable_line(path)} is not UTF-8 text; save the file as UTF-8")
     if isinstance(error, OSError):
         return SourceError(f"{data}: cannot be read: {error.strerror or first_line(error)}")
     # pandas says: Error tokenizing data. C error: Expected 3 fields in line 4, saw 5
     reason = first_line(error).rpartition("C error: ")[2]
+    opened = re.fullmatch(r"EOF inside string starting at row (\d+)", reason)
+    if opened:
+        reason = f"the quote that opens in line {int(opened[1]) + 1} is not closed"
     return SourceError(f"{data}: not valid CSV: {reason}; correct that line")
+
+
+def undecodable_line(path: Path) -> int:
+    """Find the line of the first byte that is not UTF-8: the decoder counts from the start of its buffer."""
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.decode(errors="ignore").encode() != line:
+                return number
+    return number
 
 
 def is_blank(record: list[str]) -> bool:

@@ -17,13 +17,22 @@ def existing_file(data: str) -> Path:
         If nothing is there, or a directory, or a file of no bytes.
     """
     path = Path(data)
+    if not is_there(path):
+        raise SourceError(f"{data}: no such file; check the path (the working directory is {Path.cwd()})")
     if path.is_dir():
         raise SourceError(f"{data}: is a directory; give the path of one file in it")
-    if not path.exists():
-        raise SourceError(f"{data}: no such file; check the path (the working directory is {Path.cwd()})")
     if path.is_file() and path.stat().st_size == 0:
         raise SourceError(f"{data}: the file is empty (0 bytes); write it again")
     return path
+
+
+def is_there(path: Path) -> bool:
+    """Tell whether there is something at a path; a path that cannot even be asked for has nothing."""
+    try:
+        path.stat()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def check_columns(data: str, columns: Sequence[str], target: str | None) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from flows.data.sources.files import first_line
+from flows.data.sources.files import first_line, is_there
 from flows.data.sources.table import Table
 from flows.errors import SourceError
 
@@ -35,7 +35,7 @@ def read(data: str, target: str | None) -> Table:
     if target is not None:
         raise SourceError(f"{data} brings its own target: leave out --target {target}")
     directory = Path(data.removeprefix(PREFIX))
-    if not directory.is_dir():
+    if not is_there(directory) or not directory.is_dir():
         raise SourceError(f"{data}: no such directory; give the one that holds the four IDX files")
     train_images, train_labels = read_pair(directory, "train")
     test_images, test_labels = read_pair(directory, "t10k")
@@ -82,7 +82,7 @@ def read_pair(directory: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
 def find_file(directory: Path, name: str) -> Path:
     """Return the file of that name, plain or gzipped."""
     for path in (directory / name, directory / f"{name}.gz"):
-        if path.is_file():
+        if is_there(path):
             return path
     raise SourceError(f"{directory}: {name} is missing (plain or as .gz); put it beside the other files")
 
@@ -90,13 +90,16 @@ def find_file(directory: Path, name: str) -> Path:
 def read_idx(path: Path, magic: int) -> np.ndarray:
     """Read one IDX file into a uint8 array of the shape its header states."""
     content = read_bytes(path)
-    dimensions = magic & 0xFF
-    header = struct.Struct(f">{1 + dimensions}I")
+    found = int.from_bytes(content[:4], "big")
+    if found != magic:
+        raise SourceError(
+            f"{path}: not an IDX file of this kind: magic number {found:#06x} where {magic:#06x} belongs; "
+            "fetch the file again"
+        )
+    header = struct.Struct(f">{1 + (magic & 0xFF)}I")
     if len(content) < header.size:
         raise SourceError(f"{path}: truncated: {len(content)} bytes are less than a header; fetch the file again")
-    found, *shape = header.unpack_from(content)
-    if found != magic:
-        raise SourceError(f"{path}: not an IDX file of this kind: magic number {found:#x} where {magic:#x} belongs")
+    _, *shape = header.unpack_from(content)
     expected = int(np.prod(shape, dtype=object))
     if len(content) - header.size != expected or expected == 0:
         raise SourceError(

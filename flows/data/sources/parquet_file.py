@@ -1,6 +1,5 @@
 """Parquet files: columns with types, read through Arrow."""
 
-import pandas as pd
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
@@ -9,6 +8,7 @@ from flows.data.sources.table import Table
 from flows.errors import SourceError
 
 USAGE = "PATH.parquet"
+INDEX_PREFIX = "__index_level_"
 
 
 def claims(data: str) -> bool:
@@ -17,7 +17,7 @@ def claims(data: str) -> bool:
 
 
 def read(data: str, target: str | None) -> Table:
-    """Read a Parquet file; an index that pandas stored in it is no column.
+    """Read a Parquet file; an index without a name, which pandas keeps when rows were filtered, is left out.
 
     Raises
     ------
@@ -30,18 +30,14 @@ def read(data: str, target: str | None) -> Table:
     try:
         # Not pq.read_table: it would look for a partitioned data set around the file.
         with pq.ParquetFile(path) as file:
-            target = check_columns(data, file.schema_arrow.names, target)
-            frame = file.read().to_pandas(split_blocks=True)
+            columns = [name for name in file.schema_arrow.names if not name.startswith(INDEX_PREFIX)]
+            target = check_columns(data, columns, target)
+            # Without what pandas noted beside the data: it adds nothing here, and pandas trusts it blindly.
+            content = file.read(columns).replace_schema_metadata()
+        content.validate(full=True)
+        frame = content.to_pandas()
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise SourceError(f"{data}: cannot be read as Parquet: {first_line(error)}; write the file again") from error
-    return table_of(data, path.stem, frame.rename(columns=str), target)
-
-
-def table_of(data: str, name: str, frame: pd.DataFrame, target: str) -> Table:
-    """Part the target from the features."""
-    if target not in frame.columns:
-        raise SourceError(f"{data}: {target!r} is stored as the index; write it as a column (reset_index)")
     if frame.empty:
         raise SourceError(f"{data}: there are columns and no rows; write the file again")
-    frame = frame.reset_index(drop=True)
-    return Table(name=name, uri=data, features=frame.drop(columns=target), target=frame[target])
+    return Table(name=path.stem, uri=data, features=frame.drop(columns=target), target=frame[target])

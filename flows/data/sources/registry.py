@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from flows.data.sources import builtin, csv_file, idx, parquet_file
+from flows.data.sources.files import is_there
 from flows.data.sources.table import Table
 from flows.errors import SourceError
 
@@ -41,8 +42,8 @@ def read_source(data: str, target: str | None) -> Table:
 def unknown_source(data: str) -> SourceError:
     """Say what was probably meant, and all that is possible."""
     possible = f"possible are {', '.join(source.usage for source in SOURCES)}"
-    if Path(data).exists():
-        return SourceError(f"{data}: cannot tell what kind of data this is; {possible}")
+    if is_there(Path(data)):
+        return SourceError(f"{data!r}: cannot tell what kind of data this is; {possible}")
     close = get_close_matches(data, builtin.LOADERS, n=1)
     meant = f"did you mean {close[0]}? " if close else ""
     return SourceError(f"{data!r} is neither a built-in data set nor a file; {meant}{possible}")
