@@ -32,7 +32,7 @@ def infer_task(target: pd.Series, requested: Literal["auto", "classification", "
     """
     if requested != "auto":
         return requested
-    if not is_numeric_dtype(target.dtype) or is_bool_dtype(target.dtype):
+    if not is_real(target.dtype) or is_bool_dtype(target.dtype):
         return "regression" if target.dtype.kind in "mM" else "classification"
     values = target.dropna()
     distinct = values.nunique()

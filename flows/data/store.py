@@ -201,12 +201,25 @@ def open_dataset(reference: DatasetReference) -> Dataset:
 
 
 def open_part(directory: Path, part: str, schema: Schema) -> SplitArrays:
-    """Map the arrays of one part; a ValueError if they do not have the shape the schema records."""
-    features = np.load(directory / part / "features.npy", mmap_mode="r", allow_pickle=False)
-    target = np.load(directory / part / "target.npy", mmap_mode="r", allow_pickle=False)
-    if features.shape != (schema.rows[part], len(schema.columns)) or len(target) != schema.rows[part]:
-        raise ValueError(f"{part} holds {features.shape} features and {target.shape} targets")
-    return SplitArrays(features, target)
+    """Map the two arrays of one part."""
+    count = schema.rows[part]
+    is_codes = schema.task == "classification"
+    return SplitArrays(
+        features=mapped(directory / part / "features.npy", "float32", (count, len(schema.columns))),
+        target=mapped(
+            directory / part / "target.npy",
+            "int64" if is_codes else "float32",
+            (count,) if is_codes else (count, 1),
+        ),
+    )
+
+
+def mapped(path: Path, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Map an array read-only; a ValueError if it has not the type and the shape it should have."""
+    array = np.lib.format.open_memmap(path, mode="r")
+    if array.dtype != dtype or array.shape != shape:
+        raise ValueError(f"{path.name} is {array.dtype} {array.shape} and should be {dtype} {shape}")
+    return array
 
 
 def raw_test_rows(dataset: Dataset) -> pd.DataFrame:

@@ -50,7 +50,7 @@ def ingest(store: Path) -> Callable[..., DatasetReference]:
 
 @pytest.fixture
 def write_idx(tmp_path: Path) -> Callable[..., Path]:
-    """Write the four files of a small IDX data set: 2 x 3 pixels, ten training images a class and two for testing."""
+    """Write the four files of a small IDX data set: 2 x 3 pixels, ten training and two test images a class."""
 
     def write(compressed: bool = False) -> Path:
         directory = tmp_path / "shapes"
