@@ -19,3 +19,11 @@ class TableError(InputError):
 
 class SpaceError(InputError):
     """A search space that is not valid: an unknown name, a wrong value or no trials at all."""
+
+
+class ClusterError(InputError):
+    """A Dask scheduler that does not answer or has no workers."""
+
+
+class RunFailedError(RuntimeError):
+    """A part of the run failed although its input was good; the message says which part and why."""

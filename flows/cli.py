@@ -1,0 +1,180 @@
+"""The `backprop` command."""
+
+import logging
+import os
+import signal
+import sys
+import traceback
+import warnings
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from backprop import __version__
+from flows.errors import InputError, SpaceError
+from flows.parameters import TrainParameters, describe_validation_error
+from flows.spaces import bundled_spaces, expand, load_space
+
+BAD_INPUT = 2
+FAILED = 1
+INTERRUPTED = 130
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+console = Console()
+errors = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        console.print(f"backprop {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def backprop(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Find the best multilayer perceptron for your data.
+
+    A grid of hyperparameters is trained by explicit backpropagation on a Dask cluster, tracked in MLflow,
+    and its winner is tested and registered.
+
+    [bold]Start here[/bold]: backprop train
+
+    [bold]Exit codes[/bold]: 0 all went well, 1 the run failed, 2 the command or its input is wrong.
+    """
+
+
+@app.command(
+    epilog="[bold]Examples[/bold]\n\n"
+    "backprop train --data wine --space quick\n\n"
+    "backprop train --data churn.csv --target churned --space my-space.yaml\n\n"
+    "backprop train --data idx:/usr/share/datasets/fashion-mnist --space fashion-mnist"
+)
+def train(
+    data: Annotated[
+        str,
+        typer.Option(
+            help="digits, breast_cancer, diabetes, wine, FILE.csv, FILE.parquet, or idx:DIRECTORY with the four "
+            "MNIST-format files.",
+        ),
+    ] = "digits",
+    target: Annotated[str | None, typer.Option(help="Target column of a CSV or Parquet file.")] = None,
+    space: Annotated[str, typer.Option(help=f"Search space: {', '.join(bundled_spaces())}, or a YAML file.")] = "quick",
+    task: Annotated[
+        str, typer.Option(help="auto, classification or regression; auto decides by the target's values.")
+    ] = "auto",
+    workers: Annotated[int | None, typer.Option(help="Local Dask workers; one per core if not given.")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="Address of a running Dask scheduler to use instead.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or gpu; auto is a worker's GPU if it has one.")] = "auto",
+    experiment: Annotated[str | None, typer.Option(help="MLflow experiment; the dataset's name if not given.")] = None,
+    model: Annotated[str | None, typer.Option(help="Registered model; the experiment's name if not given.")] = None,
+    split_seed: Annotated[int, typer.Option(help="Decides which rows train, validate and test.")] = 0,
+    datasets: Annotated[str, typer.Option(help="Directory of the prepared datasets.")] = "datasets",
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show all logs, and tracebacks of failures.")] = False,
+) -> None:
+    """Train a grid of networks, test the winner, register it.
+
+    Trials that are finished already are not trained again: the same command run twice trains nothing the
+    second time. Runs go to MLflow, sqlite:///mlflow.db unless MLFLOW_TRACKING_URI says otherwise.
+    """
+    with _Exits(verbose):
+        parameters = _parameters(
+            data=data,
+            target=target,
+            space=space,
+            task=task,
+            experiment=experiment,
+            model=model,
+            datasets=datasets,
+            split={"seed": split_seed},
+            compute={"workers": workers, "scheduler": scheduler, "device": device},
+        )
+        _check_early(parameters)
+        _quieten(verbose)
+        # Prefect reads its settings when it is imported, and takes seconds: bad usage has been answered by now.
+        from flows.terminal import run_train
+
+        run_train(parameters, console)
+
+
+def _parameters(**given: object) -> TrainParameters:
+    try:
+        return TrainParameters.model_validate(given)
+    except ValidationError as error:
+        raise InputError(describe_validation_error(list(error.errors()))) from error
+
+
+def _check_early(parameters: TrainParameters) -> None:
+    """Find at once what would otherwise be found after Prefect has started."""
+    try:
+        expand(load_space(parameters.space))
+    except SpaceError as error:
+        where = "" if parameters.space in str(error) else f"{parameters.space}: "
+        raise SpaceError(f"{where}{error}") from error
+
+
+def _quieten(verbose: bool) -> None:
+    """Leave the terminal to the progress bar; the run's logs are on its Prefect page all the same."""
+    if verbose:
+        return
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    # MLflow asks for type hints, which its own schema enforcement of frames does not know.
+    warnings.filterwarnings("ignore", message=".*Add type hints to the `predict` method.*")
+
+
+class _Exits:
+    """Turns what a command raises into one line and an exit code."""
+
+    def __init__(self, verbose: bool) -> None:
+        self._verbose = verbose
+
+    def __enter__(self) -> None:
+        # A terminated search ends its runs like an interrupted one.
+        signal.signal(signal.SIGTERM, _interrupt)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is None or isinstance(error, typer.Exit | SystemExit):
+            return
+        if self._verbose:
+            traceback.print_exception(error)
+        if isinstance(error, KeyboardInterrupt):
+            self._exit("interrupted: what was finished is kept, and the same command goes on from there", INTERRUPTED)
+        if isinstance(error, InputError):
+            self._exit(str(error), BAD_INPUT)
+        hint = "" if self._verbose else " (--verbose shows where)"
+        self._exit(f"{type(error).__name__}: {' '.join(str(error).split())}{hint}", FAILED)
+
+    def _exit(self, message: str, code: int) -> NoReturn:
+        errors.print(f"[red]error:[/red] {_escaped(message)}")
+        sys.stdout.flush()
+        raise typer.Exit(code)
+
+
+def _escaped(message: str) -> str:
+    from rich.markup import escape
+
+    return escape(" ".join(message.split()))
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:  # noqa: ARG001 - the signature of a signal handler
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Run the command line."""
+    sys.path.insert(0, str(Path.cwd()))
+    app()

@@ -1,0 +1,107 @@
+"""What a person chooses, as the pydantic models that the command line, the flows and the Prefect form share."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from backprop.activations import activation
+from flows.data.splitting import SplitParameters
+
+TaskChoice = Literal["auto", "classification", "regression"]
+
+
+def _known_activation(name: str) -> str:
+    activation(name)
+    return name
+
+
+Width = Annotated[int, Field(ge=1, le=1_000_000)]
+Hidden = tuple[Width, ...]
+ActivationName = Annotated[str, AfterValidator(_known_activation)]
+LearningRate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+BatchSize = Annotated[int, Field(ge=1)]
+Epochs = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0)]
+
+
+class Strict(BaseModel):
+    """Immutable, and an unknown field is an error: a misspelt name must not be silently ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Hyperparameters(Strict):
+    """What one trial of a search is made of."""
+
+    hidden: Hidden = Field(description="Units of each hidden layer; an empty list is a linear model")
+    activation: ActivationName = Field(description="Activation of the hidden layers")
+    learning_rate: LearningRate = Field(description="Step of plain SGD along the mean gradient of a minibatch")
+    batch_size: BatchSize = Field(description="Samples per update")
+    epochs: Epochs = Field(description="Passes over the training rows")
+    seed: Seed = Field(description="Draws the initial weights")
+
+
+class Grid(Strict):
+    """Lists of values; the search trains their product."""
+
+    hidden: tuple[Hidden, ...] = Field(description="One list of widths per trial")
+    activation: tuple[ActivationName, ...] = ("relu",)
+    learning_rate: tuple[LearningRate, ...]
+    batch_size: tuple[BatchSize, ...] = (32,)
+    epochs: tuple[Epochs, ...] = (20,)
+    seed: tuple[Seed, ...] = (0,)
+
+
+class Space(Strict):
+    """A search space, as a YAML file holds it."""
+
+    grid: Grid
+
+
+class ComputeParameters(Strict):
+    """Where stacks of trials are trained."""
+
+    workers: int | None = Field(
+        default=None, ge=1, description="Local single-threaded Dask workers; one per core if empty"
+    )
+    scheduler: str | None = Field(
+        default=None, description="Address of a running Dask scheduler, tcp://host:8786; replaces `workers`"
+    )
+    device: Literal["auto", "cpu", "gpu"] = Field(
+        default="auto", description="Where a worker computes; auto is its GPU if it has one"
+    )
+
+
+class TrainParameters(Strict):
+    """Everything the `train` flow is told."""
+
+    data: str = Field(description="digits, breast_cancer, diabetes, wine, FILE.csv, FILE.parquet or idx:DIRECTORY")
+    target: str | None = Field(default=None, description="Target column of a CSV or Parquet file")
+    task: TaskChoice = Field(default="auto", description="auto decides by the target's values")
+    space: str = Field(default="quick", description="A bundled search space or a YAML file")
+    experiment: str | None = Field(default=None, description="MLflow experiment; the dataset's name if empty")
+    model: str | None = Field(default=None, description="Registered model; the experiment's name if empty")
+    split: SplitParameters = SplitParameters()
+    compute: ComputeParameters = ComputeParameters()
+    datasets: str = Field(default="datasets", description="Directory of the prepared datasets")
+
+
+class PromotionParameters(Strict):
+    """When a challenger replaces the champion."""
+
+    min_gain: float = Field(
+        default=0.0, ge=0, description="Gain on the test rows that the challenger must exceed, in the metric's unit"
+    )
+    confidence: float = Field(
+        default=0.95, gt=0.5, lt=1, description="One-sided confidence in the gain, by paired bootstrap"
+    )
+
+
+def describe_validation_error(errors: list[Any]) -> str:
+    """Return the first of pydantic's errors as `where: what`, for a message of one line."""
+    first = errors[0]
+    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
+    what = first["msg"].removeprefix("Value error, ")
+    given = first.get("input")
+    shown = f" (it is {given!r})" if isinstance(given, str | int | float | bool) else ""
+    return f"{where or 'value'}: {what}{shown}"

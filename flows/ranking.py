@@ -1,0 +1,40 @@
+"""Which metric decides between trials, and in which direction."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from flows.data.preparation import Task
+from flows.tracking.search_runs import TrialRecord
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The validation metric that ranks trials; the lower validation loss decides between equals."""
+
+    metric: str
+    maximise: bool
+
+    def better(self, score: float, other: float) -> bool:
+        """Return whether a score is strictly better than another."""
+        return score > other if self.maximise else score < other
+
+    def sort_key(self, metrics: Mapping[str, float]) -> tuple[float, float]:
+        """Return what sorts trials from the best to the worst."""
+        score = metrics[self.metric]
+        return (-score if self.maximise else score, metrics["val/loss"])
+
+
+OBJECTIVES: dict[Task, Objective] = {
+    "classification": Objective("val/accuracy", maximise=True),
+    "regression": Objective("val/rmse", maximise=False),
+}
+
+
+def objective(task: Task) -> Objective:
+    """Return the objective of a task: validation accuracy, or validation RMSE."""
+    return OBJECTIVES[task]
+
+
+def rank(records: Sequence[TrialRecord], goal: Objective) -> list[TrialRecord]:
+    """Return the trials from the best to the worst; those that diverged are not ranked."""
+    return sorted((r for r in records if r.diverged_at is None), key=lambda record: goal.sort_key(record.metrics))

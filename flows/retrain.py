@@ -1,0 +1,151 @@
+"""The `retrain` flow: on a schedule, train again if the data changed, and promote only what is better."""
+
+import time
+from typing import Any
+
+import numpy as np
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.client.schemas.objects import State
+from prefect.logging import get_run_logger
+from prefect.states import Completed
+from pydantic import BaseModel, ConfigDict
+
+from flows.data.splitting import SplitParameters
+from flows.data.store import DatasetReference, open_dataset, raw_test_rows
+from flows.ingest import ingest
+from flows.parameters import ComputeParameters, PromotionParameters, TaskChoice, TrainParameters
+from flows.promotion import Decision, baseline_prediction, decide, score_rows
+from flows.spaces import expand, load_space
+from flows.tracking.registry import (
+    CHAMPION,
+    RegisteredVersion,
+    last_retrained_digest,
+    load_registered,
+    record_decision,
+    version_by_alias,
+)
+from flows.tracking.store import Tracking, open_tracking
+from flows.train import TrainReport, train_on
+
+
+class RetrainReport(BaseModel):
+    """What a run of `retrain` led to.
+
+    Attributes
+    ----------
+    champion : RegisteredVersion
+        The champion now.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    train: TrainReport
+    decision: Decision
+    champion: RegisteredVersion | None
+
+
+@flow(name="retrain", flow_run_name="retrain {data} on {space}", persist_result=False)
+def retrain(
+    data: str = "digits",
+    target: str | None = None,
+    space: str = "quick",
+    task: TaskChoice = "auto",
+    experiment: str | None = None,
+    model: str | None = None,
+    split: SplitParameters = SplitParameters(),  # noqa: B008 - immutable
+    compute: ComputeParameters = ComputeParameters(),  # noqa: B008 - immutable
+    promotion: PromotionParameters = PromotionParameters(),  # noqa: B008 - immutable
+    datasets: str = "datasets",
+) -> State[Any]:
+    """Train again if the data changed since the last time, and move @champion if the challenger is better.
+
+    Ends in one of three named states: Unchanged, Promoted or Refused.
+
+    Args:
+        data: digits, breast_cancer, diabetes, wine, FILE.csv, FILE.parquet or idx:DIRECTORY
+        target: Target column of a CSV or Parquet file
+        space: A bundled search space or a YAML file
+        task: What to predict; auto decides by the target's values
+        experiment: MLflow experiment; the dataset's name if empty
+        model: Name of the registered model; the experiment's name if empty
+        split: How rows are split into training, validation and test
+        compute: Where stacks of trials are trained
+        promotion: When a challenger replaces the champion
+        datasets: Directory of the prepared datasets
+    """
+    parameters = TrainParameters(
+        data=data,
+        target=target,
+        task=task,
+        space=space,
+        experiment=experiment,
+        model=model,
+        split=split,
+        compute=compute,
+        datasets=datasets,
+    )
+    expand(load_space(parameters.space))
+    started = time.monotonic()
+    dataset = ingest(parameters.data, parameters.target, parameters.task, parameters.split, parameters.datasets)
+    ingest_seconds = time.monotonic() - started
+    tracking = open_tracking(parameters.experiment or dataset.name)
+    name = parameters.model or tracking.experiment
+    if last_retrained_digest(tracking, name) == dataset.digest:
+        message = f"the data is unchanged since the last retraining of {name!r} (digest {dataset.digest[:12]})"
+        get_run_logger().info("Ends early: %s", message)
+        return Completed(name="Unchanged", message=message)
+
+    report = train_on(dataset, parameters, ingest_seconds)
+    champion = version_by_alias(tracking, name, CHAMPION)
+    decision = judge(tracking, dataset, report.registered, champion, promotion)
+    record_decision(tracking, report.registered, decision, dataset.digest)
+    _publish(report.registered, champion, decision)
+    return Completed(
+        name="Promoted" if decision.promoted else "Refused",
+        message=decision.reason,
+        data=RetrainReport(
+            train=report, decision=decision, champion=report.registered if decision.promoted else champion
+        ),
+    )
+
+
+@task(name="judge-challenger", persist_result=False)
+def judge(
+    tracking: Tracking,
+    dataset: DatasetReference,
+    challenger: RegisteredVersion,
+    champion: RegisteredVersion | None,
+    promotion: PromotionParameters,
+) -> Decision:
+    """Measure challenger, champion and baseline on the same raw test rows, and decide."""
+    opened = open_dataset(dataset)
+    rows = raw_test_rows(opened)
+    target = rows.pop(opened.preparation.target)
+    labels = opened.preparation.restore_target(np.asarray(opened.train.target).reshape(-1))
+    constant = np.full(len(rows), baseline_prediction(opened.task, labels), dtype=labels.dtype)
+
+    def scored(version: RegisteredVersion) -> np.ndarray:
+        return score_rows(opened.task, target, load_registered(tracking, version).predict(rows))
+
+    return decide(
+        opened.task,
+        challenger=scored(challenger),
+        baseline=score_rows(opened.task, target, constant),
+        champion=None if champion is None else scored(champion),
+        promotion=promotion,
+    )
+
+
+def _publish(challenger: RegisteredVersion, champion: RegisteredVersion | None, decision: Decision) -> None:
+    """Put the decision on the Prefect run page."""
+    before = f"version {champion.version}" if champion else "none"
+    create_markdown_artifact(
+        key="promotion",
+        description=f"Whether the challenger of {challenger.name} was promoted",
+        markdown=(
+            f"# {challenger.name}: {'promoted' if decision.promoted else 'refused'}\n\n"
+            f"{decision.reason}.\n\n"
+            f"| | version |\n|---|---|\n| challenger | {challenger.version} |\n| champion before | {before} |\n"
+        ),
+    )

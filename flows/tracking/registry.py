@@ -1,0 +1,152 @@
+"""The model registry: the winner of a search as a version of a registered model, and its aliases."""
+
+import tempfile
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model, ModelSignature
+from mlflow.models.signature import infer_signature
+from pydantic import BaseModel, ConfigDict
+
+import backprop
+import flows
+from flows.data.store import Dataset, raw_test_rows
+from flows.promotion import Decision
+from flows.tracking import tags
+from flows.tracking.search_runs import TrialRecord
+from flows.tracking.store import Tracking
+from flows.tracking.trial_runs import WEIGHTS_FILE
+
+CHALLENGER = "challenger"
+CHAMPION = "champion"
+EXAMPLE_ROWS = 5
+
+_REQUIREMENTS = ("mlflow", "numpy", "pandas", "pydantic", "safetensors")
+
+
+class RegisteredVersion(BaseModel):
+    """A version of a registered model."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    version: int
+
+    @property
+    def uri(self) -> str:
+        """What MLflow loads it by."""
+        return f"models:/{self.name}/{self.version}"
+
+
+def register_winner(tracking: Tracking, winner: TrialRecord, dataset: Dataset, name: str) -> RegisteredVersion:
+    """Register a trial as a version of a model and give it the alias `challenger`; a trial is registered once."""
+    client = tracking.client()
+    version = _version_of(client, name, winner.key) or _register(tracking, client, winner, dataset, name)
+    client.set_registered_model_alias(name, CHALLENGER, str(version))
+    return RegisteredVersion(name=name, version=version)
+
+
+def version_by_alias(tracking: Tracking, name: str, alias: str) -> RegisteredVersion | None:
+    """Return the version that an alias of a model points to, or None if there is no such model or alias."""
+    try:
+        found = tracking.client().get_model_version_by_alias(name, alias)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+    return RegisteredVersion(name=name, version=int(found.version))
+
+
+def load_registered(tracking: Tracking, version: RegisteredVersion) -> Any:
+    """Load a version as a pyfunc model, whose `predict` takes raw rows."""
+    mlflow.set_tracking_uri(tracking.uri)
+    return mlflow.pyfunc.load_model(version.uri)
+
+
+def _version_of(client: MlflowClient, name: str, trial_key: str) -> int | None:
+    versions: list[ModelVersion] = client.search_model_versions(f"name = '{name}'")
+    return next((int(found.version) for found in versions if found.tags.get(tags.TRIAL_KEY) == trial_key), None)
+
+
+def _register(tracking: Tracking, client: MlflowClient, winner: TrialRecord, dataset: Dataset, name: str) -> int:
+    # Model.log and register_model know no tracking_uri of their own, only the process's.
+    mlflow.set_tracking_uri(tracking.uri)
+    preparation = dataset.preparation
+    example = _float_columns(raw_test_rows(dataset).drop(columns=preparation.target).head(EXAMPLE_ROWS))
+    with tempfile.TemporaryDirectory() as directory:
+        weights = client.download_artifacts(winner.run_id, WEIGHTS_FILE, directory)
+        prepared = Path(directory) / "preparation.json"
+        prepared.write_text(preparation.model_dump_json(indent=2))
+        logged = Model.log(
+            name="model",
+            artifact_path=None,
+            flavor=mlflow.pyfunc,
+            run_id=winner.run_id,
+            python_model=str(Path(__file__).with_name("served_model.py")),
+            artifacts={"weights": weights, "preparation": str(prepared)},
+            code_paths=[str(Path(package.__file__).parent) for package in (backprop, flows) if package.__file__],
+            signature=_signature(dataset, example),
+            input_example=example,
+            pip_requirements=[f"{package}=={installed_version(package)}" for package in _REQUIREMENTS],
+        )
+    created = client.create_model_version(
+        _ensure_model(client, name),
+        source=logged.model_uri,
+        run_id=winner.run_id,
+        tags={tags.TRIAL_KEY: winner.key, tags.DATASET_DIGEST: dataset.reference.digest},
+        model_id=logged.model_id,
+    )
+    return int(created.version)
+
+
+def _ensure_model(client: MlflowClient, name: str) -> str:
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    return name
+
+
+def _float_columns(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return numeric columns as float64: a signature of integers would refuse a client's 3.0, one of floats takes 3."""
+    return rows.astype(dict.fromkeys(rows.select_dtypes(exclude="bool").columns, np.float64))
+
+
+def _signature(dataset: Dataset, example: pd.DataFrame) -> ModelSignature:
+    preparation = dataset.preparation
+    codes = np.zeros(1, np.int64 if preparation.classes is not None else np.float64)
+    params = {"probabilities": False} if preparation.classes is not None else None
+    return infer_signature(example, preparation.restore_target(codes), params)
+
+
+def last_retrained_digest(tracking: Tracking, name: str) -> str | None:
+    """Return the digest of the data on which a model was last retrained to a decision, or None."""
+    try:
+        found = tracking.client().get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
+    digest: str | None = found.tags.get(tags.RETRAINED_ON)
+    return digest
+
+
+def record_decision(tracking: Tracking, challenger: RegisteredVersion, decision: Decision, digest: str) -> None:
+    """Write a decision on the challenger's version, move `champion` if it says so, and only then remember the data."""
+    client = tracking.client()
+    version = str(challenger.version)
+    client.set_model_version_tag(
+        challenger.name, version, tags.PROMOTION, "promoted" if decision.promoted else "refused"
+    )
+    client.set_model_version_tag(challenger.name, version, tags.PROMOTION_REASON, decision.reason)
+    if decision.promoted:
+        client.set_registered_model_alias(challenger.name, CHAMPION, version)
+    client.set_registered_model_tag(challenger.name, tags.RETRAINED_ON, digest)

@@ -1,0 +1,149 @@
+"""The MLflow run of a search, and what can be read back of its trials."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from pydantic import BaseModel, ConfigDict
+
+from flows.data.store import Dataset
+from flows.parameters import Space
+from flows.tracking import tags
+from flows.tracking.inputs import dataset_input
+from flows.tracking.store import Tracking
+from flows.trials import DTYPE, SHUFFLE_SEED, canonical_digest
+
+_PAGE = 1000
+
+
+class SearchRun(BaseModel):
+    """The parent run of a search; small and JSON-able."""
+
+    model_config = ConfigDict(frozen=True)
+
+    tracking: Tracking
+    run_id: str
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """A finished trial as MLflow holds it.
+
+    Attributes
+    ----------
+    metrics : dict of str to float
+        Values of the last epoch.
+    diverged_at : int or None
+        The epoch in which its loss stopped being finite.
+    """
+
+    key: str
+    run_id: str
+    name: str
+    params: dict[str, str]
+    metrics: dict[str, float]
+    diverged_at: int | None
+
+
+@contextmanager
+def search_run(tracking: Tracking, dataset: Dataset, space_name: str, space: Space) -> Iterator[SearchRun]:
+    """Open the parent run of a search and see it, and every run under it, to an end.
+
+    The same space on the same dataset is the same search: its run is found and used again. If the block
+    raises, the run and what still runs below it end as FAILED; if it is interrupted, as KILLED.
+    """
+    client = tracking.client()
+    key = canonical_digest([dataset.reference.digest, space.model_dump(mode="json"), SHUFFLE_SEED, DTYPE])
+    run_id = _find(client, tracking, key) or _create(client, tracking, dataset, space_name, key)
+    run = SearchRun(tracking=tracking, run_id=run_id)
+    try:
+        yield run
+    except BaseException as error:
+        status = "FAILED" if isinstance(error, Exception) else "KILLED"
+        reason = f"{type(error).__name__}: {error}"
+        end_running_trials(run, status, reason)
+        client.set_tag(run_id, tags.FAILURE, reason[:500])
+        client.set_terminated(run_id, status=status)
+        raise
+    if client.get_run(run_id).info.status == "RUNNING":
+        client.set_terminated(run_id, status="FINISHED")
+
+
+def reopen(run: SearchRun) -> None:
+    """Set a search's run to RUNNING: it has trials to train, perhaps after it ended once."""
+    client = run.tracking.client()
+    found = client.get_run(run.run_id)
+    if found.info.status != "RUNNING":
+        client.update_run(run.run_id, status="RUNNING")
+    if tags.FAILURE in found.data.tags:
+        client.delete_tag(run.run_id, tags.FAILURE)
+
+
+def end_running_trials(run: SearchRun, status: str, reason: str, stack: str | None = None) -> int:
+    """End the trials of a search (or of one of its stacks) that are still RUNNING; return how many there were.
+
+    For when their worker cannot do it any more, because it is dead.
+    """
+    client = run.tracking.client()
+    where = f"tags.`{tags.PARENT}` = '{run.run_id}' and attributes.status = 'RUNNING'"
+    if stack is not None:
+        where += f" and tags.`{tags.STACK}` = '{stack}'"
+    stranded = list(_search(client, run.tracking, where))
+    for trial in stranded:
+        client.set_tag(trial.info.run_id, tags.FAILURE, reason[:500])
+        client.set_terminated(trial.info.run_id, status=status)
+    return len(stranded)
+
+
+def finished_trials(tracking: Tracking, digest: str) -> dict[str, TrialRecord]:
+    """Return the finished trials of an experiment on a dataset, by trial key."""
+    where = f"tags.`{tags.DATASET_DIGEST}` = '{digest}' and attributes.status = 'FINISHED'"
+    return {
+        trial.data.tags[tags.TRIAL_KEY]: _record(trial)
+        for trial in _search(tracking.client(), tracking, where)
+        if tags.TRIAL_KEY in trial.data.tags
+    }
+
+
+def _record(trial: Run) -> TrialRecord:
+    diverged_at = trial.data.tags.get(tags.DIVERGED)
+    return TrialRecord(
+        key=trial.data.tags[tags.TRIAL_KEY],
+        run_id=trial.info.run_id,
+        name=trial.info.run_name or trial.info.run_id,
+        params=dict(trial.data.params),
+        metrics=dict(trial.data.metrics),
+        diverged_at=int(diverged_at) if diverged_at else None,
+    )
+
+
+def _search(client: MlflowClient, tracking: Tracking, where: str) -> Iterator[Run]:
+    token = None
+    while True:
+        page = client.search_runs([tracking.experiment_id], where, max_results=_PAGE, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _find(client: MlflowClient, tracking: Tracking, key: str) -> str | None:
+    for run in _search(client, tracking, f"tags.`{tags.SEARCH_KEY}` = '{key}'"):
+        return str(run.info.run_id)
+    return None
+
+
+def _create(client: MlflowClient, tracking: Tracking, dataset: Dataset, space_name: str, key: str) -> str:
+    run = client.create_run(
+        tracking.experiment_id,
+        run_name=f"search · {space_name}",
+        tags={
+            tags.SEARCH_KEY: key,
+            tags.DATASET: dataset.reference.name,
+            tags.DATASET_DIGEST: dataset.reference.digest,
+        },
+    )
+    client.log_inputs(run.info.run_id, [dataset_input(dataset, "search")])
+    return str(run.info.run_id)

@@ -1,0 +1,127 @@
+"""The `train` flow: ingest, search, evaluate, register. The main job of the project."""
+
+import time
+
+from mlflow.entities import Metric
+from prefect import flow, task
+from pydantic import BaseModel, ConfigDict
+
+from flows.compute.clusters import task_runner
+from flows.data.splitting import SplitParameters
+from flows.data.store import DatasetReference, open_dataset
+from flows.evaluate import Evaluation, evaluate
+from flows.ingest import ingest
+from flows.parameters import ComputeParameters, TaskChoice, TrainParameters
+from flows.search import SearchOutcome, search
+from flows.spaces import expand, load_space
+from flows.tracking.registry import RegisteredVersion, register_winner
+from flows.tracking.search_runs import SearchRun, TrialRecord, search_run
+from flows.tracking.store import Tracking, open_tracking
+
+
+class TrainReport(BaseModel):
+    """What a run of `train` led to.
+
+    Attributes
+    ----------
+    seconds : dict of str to float
+        Wall time of each part.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    dataset: DatasetReference
+    run: SearchRun
+    outcome: SearchOutcome
+    evaluation: Evaluation
+    registered: RegisteredVersion
+    seconds: dict[str, float]
+
+
+@flow(name="train", flow_run_name="train {data} on {space}", persist_result=False)
+def train(
+    data: str = "digits",
+    target: str | None = None,
+    space: str = "quick",
+    task: TaskChoice = "auto",
+    experiment: str | None = None,
+    model: str | None = None,
+    split: SplitParameters = SplitParameters(),  # noqa: B008 - immutable
+    compute: ComputeParameters = ComputeParameters(),  # noqa: B008 - immutable
+    datasets: str = "datasets",
+) -> TrainReport:
+    """Train a grid of multilayer perceptrons, find the best, and register it as the challenger.
+
+    Args:
+        data: digits, breast_cancer, diabetes, wine, FILE.csv, FILE.parquet or idx:DIRECTORY
+        target: Target column of a CSV or Parquet file
+        space: A bundled search space or a YAML file
+        task: What to predict; auto decides by the target's values
+        experiment: MLflow experiment; the dataset's name if empty
+        model: Name of the registered model; the experiment's name if empty
+        split: How rows are split into training, validation and test
+        compute: Where stacks of trials are trained
+        datasets: Directory of the prepared datasets
+    """
+    parameters = TrainParameters(
+        data=data,
+        target=target,
+        task=task,
+        space=space,
+        experiment=experiment,
+        model=model,
+        split=split,
+        compute=compute,
+        datasets=datasets,
+    )
+    # A space that is not valid is found before the data is read.
+    expand(load_space(parameters.space))
+    started = time.monotonic()
+    dataset = ingest(parameters.data, parameters.target, parameters.task, parameters.split, parameters.datasets)
+    return train_on(dataset, parameters, ingest_seconds=time.monotonic() - started)
+
+
+def train_on(dataset: DatasetReference, parameters: TrainParameters, ingest_seconds: float) -> TrainReport:
+    """Search on an ingested dataset, evaluate, and register the winner: what `train` and `retrain` share."""
+    space = load_space(parameters.space)
+    opened = open_dataset(dataset)
+    tracking = open_tracking(parameters.experiment or dataset.name)
+    seconds = {"ingest": ingest_seconds}
+    with search_run(tracking, opened, parameters.space, space) as run:
+        started = time.monotonic()
+        runner = task_runner(parameters.compute)
+        outcome = search.with_options(task_runner=runner)(dataset, space, run, parameters.compute)
+        seconds["search"] = time.monotonic() - started
+
+        started = time.monotonic()
+        evaluation = evaluate(dataset, outcome, run)
+        name = parameters.model or tracking.experiment
+        registered = register(tracking, evaluation.winner, dataset, name)
+        seconds["evaluate"] = time.monotonic() - started
+        if outcome.trained:
+            _log_cost(run, outcome, seconds)
+    return TrainReport(
+        dataset=dataset,
+        run=run,
+        outcome=outcome,
+        evaluation=evaluation,
+        registered=registered,
+        seconds=seconds,
+    )
+
+
+@task(name="register-winner", persist_result=False)
+def register(tracking: Tracking, winner: TrialRecord, dataset: DatasetReference, name: str) -> RegisteredVersion:
+    """Register the winner with its preparation, as `@challenger`."""
+    return register_winner(tracking, winner, open_dataset(dataset), name)
+
+
+def _log_cost(run: SearchRun, outcome: SearchOutcome, seconds: dict[str, float]) -> None:
+    now = int(time.time() * 1000)
+    measured = {
+        **{f"time/{part}_seconds": spent for part, spent in seconds.items()},
+        "time/training_seconds": sum(stack.training_seconds for stack in outcome.stacks),
+        "memory/worker_peak_bytes": float(max(stack.peak_bytes for stack in outcome.stacks)),
+    }
+    metrics = [Metric(name, value, now, 0) for name, value in measured.items()]
+    run.tracking.client().log_batch(run.run_id, metrics=metrics)

@@ -1,0 +1,95 @@
+"""Trials with an identity: hyperparameters on a dataset, and the key that names their result."""
+
+import hashlib
+import json
+from dataclasses import asdict
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from backprop import CORE_VERSION, Architecture
+from flows.data.store import Dataset
+from flows.parameters import Hyperparameters
+
+SHUFFLE_SEED = 0
+DTYPE: Literal["float32"] = "float32"
+
+
+class PlannedTrial(BaseModel):
+    """A trial to be trained.
+
+    Attributes
+    ----------
+    key : str
+        SHA-256 over canonical JSON of everything that decides its result.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    hyperparameters: Hyperparameters
+    architecture: Architecture
+
+
+def plan_trial(dataset: Dataset, hyperparameters: Hyperparameters) -> PlannedTrial:
+    """Return the trial of some hyperparameters on a dataset: softmax and cross-entropy, or identity and MSE."""
+    classification = dataset.task == "classification"
+    architecture = Architecture(
+        inputs=dataset.inputs,
+        hidden=hyperparameters.hidden,
+        outputs=dataset.outputs,
+        activation=hyperparameters.activation,
+        output_activation="softmax" if classification else "identity",
+        loss="cross_entropy" if classification else "mse",
+    )
+    return PlannedTrial(
+        key=trial_key(dataset.reference.digest, architecture, hyperparameters),
+        hyperparameters=hyperparameters,
+        architecture=architecture,
+    )
+
+
+def trial_key(digest: str, architecture: Architecture, hyperparameters: Hyperparameters) -> str:
+    """Return the trial's identity, 64 hexadecimal digits: equal keys are equal trainings."""
+    return canonical_digest(
+        {
+            "dataset": digest,
+            "architecture": asdict(architecture),
+            "hyperparameters": hyperparameters.model_dump(),
+            "shuffle_seed": SHUFFLE_SEED,
+            "dtype": DTYPE,
+            "core": CORE_VERSION,
+        }
+    )
+
+
+def canonical_digest(content: object) -> str:
+    """Return the SHA-256 of content as JSON with sorted keys and no spaces."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def describe(hyperparameters: Hyperparameters, varying: frozenset[str]) -> str:
+    """Return a short name of a trial that says what differs from its siblings, e.g. `lr=0.1 · 64-32 · relu`."""
+    parts = {
+        "learning_rate": f"lr={hyperparameters.learning_rate:g}",
+        "hidden": widths(hyperparameters.hidden),
+        "activation": hyperparameters.activation,
+        "batch_size": f"batch={hyperparameters.batch_size}",
+        "epochs": f"epochs={hyperparameters.epochs}",
+        "seed": f"seed={hyperparameters.seed}",
+    }
+    chosen = [text for name, text in parts.items() if name in varying]
+    return " · ".join(chosen or [parts["learning_rate"], parts["hidden"], parts["activation"]])
+
+
+def varying_names(trials: list[Hyperparameters]) -> frozenset[str]:
+    """Return the hyperparameters that take more than one value among the trials."""
+    return frozenset(
+        name for name in Hyperparameters.model_fields if len({getattr(trial, name) for trial in trials}) > 1
+    )
+
+
+def widths(hidden: tuple[int, ...]) -> str:
+    """Return hidden widths as one readable string, `64-32`, or `linear` where there is no hidden layer."""
+    return "-".join(map(str, hidden)) or "linear"
