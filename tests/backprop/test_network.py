@@ -190,11 +190,13 @@ def test_float32_parameters_give_float32_outputs_and_gradients():
     assert network.predict(parameters, x.astype("float32")).dtype == np.float32
 
 
-def test_select_copies_the_trials_asked_for_in_the_order_asked_for():
+@pytest.mark.parametrize("trials", [[2, 0], [1], [0, 1, 2, 3], []])
+def test_select_copies_the_trials_asked_for_in_the_order_asked_for(trials):
     parameters, *_ = random_stack(Architecture(4, (5,), 3), trials=4, batch=1)
-    chosen = parameters.select([2, 0])
-    for whole, part in zip(parameters, chosen, strict=True):
-        np.testing.assert_array_equal(part, whole[[2, 0]])
+    for whole, part in zip(parameters, parameters.select(trials), strict=True):
+        assert part.shape == (len(trials), *whole.shape[1:])
+        for place, trial in enumerate(trials):
+            np.testing.assert_array_equal(part[place], whole[trial])
         assert not np.shares_memory(part, whole)
 
 

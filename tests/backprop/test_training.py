@@ -17,6 +17,7 @@ from backprop import (
     EpochReport,
     Finished,
     Network,
+    Parameters,
     Samples,
     Stack,
     Trial,
@@ -156,6 +157,20 @@ def test_a_diverging_neighbour_changes_no_survivor_and_leaves_the_stack(batch_si
         assert not finished[trial].diverged
         assert_same_curve(curves[trial], wanted[same], tolerance)
         assert_same_weights(finished[trial], without[same], tolerance)
+
+
+@pytest.mark.parametrize("which", ["training", "validation"])
+def test_a_loss_that_overflows_on_either_set_alone_is_a_divergence(which):
+    tame = Samples(np.ones((4, 1)), np.ones((4, 1)))
+    given = {"training": tame, "validation": tame} | {which: Samples(tame.x, 1e20 * tame.y)}
+    linear = Architecture(1, (), 1, output_activation="identity", loss="mse")
+    stack = Stack(linear, 4, (Trial(1e-20, 3),), "regression")
+    reports, finished = trained(stack, given["training"], given["validation"])
+    measured = reports[0].metrics
+    assert np.isfinite(measured["train/loss"]) == (which == "validation")
+    assert np.isfinite(measured["val/loss"]) == (which == "training")
+    assert finished[0].diverged
+    assert len(reports) == 1
 
 
 def test_training_ends_when_the_last_trial_has_diverged():
@@ -326,7 +341,16 @@ def test_regression_metrics_are_those_of_scikit_learn():
         assert measured["val/rmse"] == pytest.approx(every_value, rel=1e-10)
 
 
-def test_r2_of_a_constant_target_is_that_of_scikit_learn_and_no_division_by_zero():
+@pytest.mark.parametrize("target", [0.5, 0.75])
+def test_r2_of_a_constant_target_met_or_missed_is_that_of_scikit_learn(target):
+    architecture = Architecture(2, (), 1, output_activation="identity", loss="mse")
+    always_a_half = Parameters([np.zeros((1, 2, 1))], [np.full((1, 1, 1), 0.5)])
+    samples = Samples(np.ones((4, 2)), np.full((4, 1), target))
+    measured = training.evaluate(Network(architecture, CPU), always_a_half, samples, "regression", prefix="test")
+    assert measured["test/r2"].tolist() == [r2_score(samples.y, np.full(4, 0.5))]
+
+
+def test_r2_of_a_constant_target_among_others_divides_by_no_zero():
     samples, validation = values(N), values(20, seed=1)
     flat = Samples(validation.x, np.where([True, False, False], 0.5, validation.y))
     with np.errstate(divide="raise", invalid="raise"):
