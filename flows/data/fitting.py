@@ -49,7 +49,7 @@ def fit_scale(table: Table, columns: pd.DataFrame, rows: np.ndarray) -> tuple[tu
     with np.errstate(over="ignore", invalid="ignore"):
         for values in canonical_rows(columns, rows):
             scaler.partial_fit(values.reshape(-1, 1) if is_shared else values)
-        too_large = ~(np.isfinite(scaler.scale_) & (largest(columns) / scaler.scale_ < LARGEST_INPUT))
+        too_large = ~(largest(columns) / scaler.scale_ < LARGEST_INPUT)
     if too_large.any():
         name = columns.columns[int(np.argmax(too_large))]
         raise TableError(f"{table.uri}: column {name!r} has values too large to standardise; rescale it")

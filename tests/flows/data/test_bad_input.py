@@ -216,6 +216,13 @@ def test_a_parquet_column_there_twice_is_refused(refused, tmp_path):
     assert "column 'a' appears more than once; rename" in refused(TableError, str(path), "y")
 
 
+def test_parquet_text_that_is_not_utf8_is_refused(refused, tmp_path):
+    path = tmp_path / "plants.parquet"
+    labels = pa.array([b"oak", b"\xff\xfe"] * 6, pa.binary()).view(pa.string())
+    pq.write_table(pa.table({"a": np.arange(12.0), "y": labels}), path)
+    assert f"{path}: cannot be read as Parquet: " in refused(SourceError, str(path), "y")
+
+
 def damage(directory: Path, how: str) -> str:
     """Damage one of four IDX files and return its name."""
     images, labels = directory / "train-images-idx3-ubyte", directory / "t10k-labels-idx1-ubyte"
@@ -271,6 +278,15 @@ def test_a_damaged_idx_file_is_refused_by_its_name(how, part, refused, write_idx
     assert part in message
     assert str(directory) in message
     assert name in message or how == "images of another size"
+
+
+def test_a_class_with_one_row_to_train_and_validate_on_is_refused(refused, write_idx):
+    directory = write_idx()
+    labels = bytes([2] + [0, 1] * 14 + [0])
+    (directory / "train-labels-idx1-ubyte").write_bytes(struct.pack(">2I", 0x801, 30) + labels)
+    assert "class 2 of target 'label' has 1 training rows and needs at least 2" in refused(
+        TableError, f"idx:{directory}"
+    )
 
 
 def test_a_class_without_a_row_in_the_test_split_of_the_source_is_refused(refused, write_idx):

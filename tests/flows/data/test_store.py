@@ -69,6 +69,17 @@ def snapshot(directory: Path) -> dict[Path, tuple[int, int]]:
     return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in directory.rglob("*")}
 
 
+@contextmanager
+def files_limited_to(size: int) -> Iterator[None]:
+    """Let the operating system refuse to write beyond ``size`` bytes of a file, as it does on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
 def test_a_classification_is_found_again_as_float32_features_and_int64_codes(flowers, tmp_path):
     dataset = open_dataset(write_dataset(tmp_path, flowers, "classification", SPLIT))
     rows = split_rows(flowers, "classification", SPLIT)
@@ -168,7 +179,8 @@ def test_targets_of_every_type_go_through_the_store(target, flowers, tmp_path):
 def test_writing_again_leaves_the_dataset_as_it_is(tmp_path):
     reference = write_wine(tmp_path)
     before = snapshot(tmp_path)
-    assert write_wine(tmp_path) == reference
+    with files_limited_to(0):
+        assert write_wine(tmp_path) == reference
     assert snapshot(tmp_path) == before
 
 
@@ -180,7 +192,7 @@ def test_a_table_that_was_not_checked_is_checked(flowers, tmp_path):
 
 
 def test_processes_that_write_the_same_dataset_at_once_all_succeed(tmp_path):
-    processes = [start(RACE, tmp_path / "store") for _ in range(3)]
+    processes = [start(RACE, tmp_path / "store") for _ in range(2)]
     for process in processes:
         assert process.stdout.readline() == "ready\n"
     outputs = []
@@ -205,17 +217,6 @@ def test_a_process_killed_while_it_writes_leaves_no_dataset_and_no_obstacle(tmp_
     (left,) = tmp_path.iterdir()
     assert left.name.startswith(".")
     assert open_dataset(write_wine(tmp_path)).rows == {"train": 125, "validation": 26, "test": 27}
-
-
-@contextmanager
-def files_limited_to(size: int) -> Iterator[None]:
-    """Let the operating system refuse to write beyond ``size`` bytes of a file, as it does on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("limit", [0, 100, 3000, 8000], ids=["nothing", "a header", "some features", "all but Parquet"])

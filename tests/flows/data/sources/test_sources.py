@@ -5,7 +5,7 @@ from sklearn.datasets import load_digits, load_wine
 
 from flows.data.sources import read_source
 
-ROWS = "a,b,y\n" + "".join(f"{i},{i / 2},{'no' if i % 2 else 'yes'}\n" for i in range(12))
+ROWS = "y,a,b\n" + "".join(f"{'no' if i % 2 else 'yes'},{i},{i / 2}\n" for i in range(12))
 
 
 def test_built_in_classes_come_under_their_original_names():
@@ -46,6 +46,12 @@ def test_csv_files_are_read_with_and_without_a_byte_order_mark(start, newline, t
     assert table.target.name == "y"
     assert table.target.tolist() == ["yes", "no"] * 6
     assert table.locate(5) == "line 7"
+
+
+def test_a_column_has_one_type_from_its_first_row_to_its_last(tmp_path):
+    path = tmp_path / "plants.csv"
+    path.write_text("a,y\n" + "1,0\n" * 300_000 + "1,none of these\n" * 3)
+    assert set(read_source(str(path), "y").target) == {"0", "none of these"}
 
 
 def test_the_line_of_a_row_counts_blank_lines_and_line_breaks_in_quotes(tmp_path):
