@@ -118,6 +118,9 @@ def _parameters(**given: object) -> TrainParameters:
 
 def _check_early(parameters: TrainParameters) -> None:
     """Find at once what would otherwise be found after Prefect has started."""
+    from flows.data.sources import check_source
+
+    check_source(parameters.data, parameters.target)
     try:
         expand(load_space(parameters.space))
     except SpaceError as error:

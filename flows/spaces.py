@@ -71,9 +71,10 @@ def _no_such_space(space: str) -> str:
 
 
 def _explain(error: ValidationError) -> str:
-    first = error.errors()[0]
-    if first["type"] == "extra_forbidden":
-        *place, name = (str(part) for part in first["loc"])
+    unknown = [found for found in error.errors() if found["type"] == "extra_forbidden"]
+    if unknown:
+        # Before a missing field, which is often the same name misspelt.
+        *place, name = (str(part) for part in unknown[0]["loc"])
         known = list(Grid.model_fields) if place == ["grid"] else list(Space.model_fields)
         nearest = get_close_matches(name, known, n=1)
         hint = f"did you mean {nearest[0]!r}? " if nearest else ""

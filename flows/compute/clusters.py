@@ -48,6 +48,8 @@ def start_local_cluster(workers: int | None = None) -> LocalCluster:
             processes=True,
             host="127.0.0.1",
             dashboard_address=None,
+            # A worker that is being stopped warns of each thing it drops.
+            silence_logs=logging.ERROR,
             env={**_WORKER_ENVIRONMENT, "CUDA_DEVICE_ORDER": os.environ.get("CUDA_DEVICE_ORDER", "PCI_BUS_ID")},
         )
 

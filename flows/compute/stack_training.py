@@ -158,7 +158,12 @@ class _StopFlag:
     def check(self) -> None:
         if self._event is None or time.monotonic() < self._next:
             return
-        if self._event.is_set():
+        try:
+            stopped = self._event.is_set()
+        except (AttributeError, OSError) as error:
+            # The worker is being closed and has lost its scheduler: nobody would hear of the result.
+            raise StackStopped("the Dask scheduler is gone") from error
+        if stopped:
             raise StackStopped("the search was interrupted")
         self._next = time.monotonic() + STOP_POLL_SECONDS
 

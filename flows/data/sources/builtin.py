@@ -20,16 +20,21 @@ def claims(data: str) -> bool:
     return data in LOADERS
 
 
+def check(data: str, target: str | None) -> None:
+    """Raise a SourceError if a target is asked for: the data set brings its own."""
+    if target is not None:
+        raise SourceError(f"sklearn:{data} brings its own target: leave out --target {target}")
+
+
 def read(data: str, target: str | None) -> Table:
     """Read a built-in data set, its classes under their original names.
 
     Raises
     ------
     SourceError
-        If a target is asked for: the data set brings its own.
+        If a target is asked for.
     """
-    if target is not None:
-        raise SourceError(f"sklearn:{data} brings its own target: leave out --target {target}")
+    check(data, target)
     bunch = LOADERS[data](as_frame=True)
     return Table(
         name=data,

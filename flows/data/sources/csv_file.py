@@ -20,6 +20,11 @@ def claims(data: str) -> bool:
     return data.lower().endswith(".csv")
 
 
+def check(data: str, target: str | None) -> None:
+    """Raise what ``read`` would raise of the file and its header, without reading the rows."""
+    usable_target(data, existing_file(data), target)
+
+
 def read(data: str, target: str | None) -> Table:
     """Read a CSV file; empty fields and the words pandas knows for them (NA, null) are missing values.
 
@@ -31,9 +36,7 @@ def read(data: str, target: str | None) -> Table:
         If its header is not one usable name a column, or the target is not among them.
     """
     path = existing_file(data)
-    header = read_header(data, path)
-    check_names(data, header)
-    target = check_columns(data, header, target)
+    target = usable_target(data, path, target)
     frame = read_frame(data, path)
     return Table(
         name=path.stem,
@@ -42,6 +45,13 @@ def read(data: str, target: str | None) -> Table:
         target=frame[target],
         locate=partial(line_of_row, path),
     )
+
+
+def usable_target(data: str, path: Path, target: str | None) -> str:
+    """Return the target's name after checking the header."""
+    header = read_header(data, path)
+    check_names(data, header)
+    return check_columns(data, header, target)
 
 
 def read_header(data: str, path: Path) -> list[str]:

@@ -17,11 +17,20 @@ PREFIX = "idx:"
 # Two zero bytes, 0x08 for unsigned bytes, and the number of dimensions.
 IMAGES_MAGIC = 0x0803
 LABELS_MAGIC = 0x0801
+PARTS = ("train", "t10k")
 
 
 def claims(data: str) -> bool:
     """Tell whether ``data`` names a directory of IDX files."""
     return data.startswith(PREFIX)
+
+
+def check(data: str, target: str | None) -> None:
+    """Raise a SourceError if a target is asked for, or the directory or one of the four files is missing."""
+    directory = existing_directory(data, target)
+    for part in PARTS:
+        find_file(directory, images_name(part))
+        find_file(directory, labels_name(part))
 
 
 def read(data: str, target: str | None) -> Table:
@@ -32,13 +41,8 @@ def read(data: str, target: str | None) -> Table:
     SourceError
         If a target is asked for, or a file is missing, truncated or not IDX, or the files disagree.
     """
-    if target is not None:
-        raise SourceError(f"{data} brings its own target: leave out --target {target}")
-    directory = Path(data.removeprefix(PREFIX))
-    if not is_there(directory) or not directory.is_dir():
-        raise SourceError(f"{data}: no such directory; give the one that holds the four IDX files")
-    train_images, train_labels = read_pair(directory, "train")
-    test_images, test_labels = read_pair(directory, "t10k")
+    directory = existing_directory(data, target)
+    (train_images, train_labels), (test_images, test_labels) = (read_pair(directory, part) for part in PARTS)
     if train_images.shape[1:] != test_images.shape[1:]:
         raise SourceError(
             f"{data}: the training images are {size(train_images)} pixels and the test images {size(test_images)}; "
@@ -54,6 +58,26 @@ def read(data: str, target: str | None) -> Table:
     )
 
 
+def existing_directory(data: str, target: str | None) -> Path:
+    """Return the directory that ``data`` names; these files bring their own target."""
+    if target is not None:
+        raise SourceError(f"{data} brings its own target: leave out --target {target}")
+    directory = Path(data.removeprefix(PREFIX))
+    if not is_there(directory) or not directory.is_dir():
+        raise SourceError(f"{data}: no such directory; give the one that holds the four IDX files")
+    return directory
+
+
+def images_name(part: str) -> str:
+    """Return the name of the images' file of a part, without ``.gz``."""
+    return f"{part}-images-idx3-ubyte"
+
+
+def labels_name(part: str) -> str:
+    """Return the name of the labels' file of a part, without ``.gz``."""
+    return f"{part}-labels-idx1-ubyte"
+
+
 def size(images: np.ndarray) -> str:
     """Say how large each image is: ``28 x 28``."""
     return " x ".join(map(str, images.shape[1:]))
@@ -67,8 +91,8 @@ def pixel_columns(images: np.ndarray) -> pd.DataFrame:
 
 def read_pair(directory: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
     """Read the images uint8 (N, H, W) and the labels uint8 (N,) of one part, ``train`` or ``t10k``."""
-    images_path = find_file(directory, f"{part}-images-idx3-ubyte")
-    labels_path = find_file(directory, f"{part}-labels-idx1-ubyte")
+    images_path = find_file(directory, images_name(part))
+    labels_path = find_file(directory, labels_name(part))
     images = read_idx(images_path, IMAGES_MAGIC)
     labels = read_idx(labels_path, LABELS_MAGIC)
     if len(images) != len(labels):

@@ -1,7 +1,7 @@
 """Parquet files: columns with types, read through Arrow."""
 
-import pyarrow as pa  # type: ignore[import-untyped]
-import pyarrow.parquet as pq  # type: ignore[import-untyped]
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from flows.data.sources.files import check_columns, existing_file, first_line
 from flows.data.sources.table import Table
@@ -14,6 +14,11 @@ INDEX_PREFIX = "__index_level_"
 def claims(data: str) -> bool:
     """Tell whether ``data`` is the path of a Parquet file."""
     return data.lower().endswith(".parquet")
+
+
+def check(data: str, target: str | None) -> None:  # noqa: ARG001 - one signature for all kinds
+    """Raise a SourceError if there is no such file; its columns are known once it is read."""
+    existing_file(data)
 
 
 def read(data: str, target: str | None) -> Table:

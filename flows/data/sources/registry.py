@@ -13,14 +13,25 @@ from flows.errors import SourceError
 
 @dataclass(frozen=True)
 class Source:
-    """A kind of source: how a person writes it, whether a text means it, and how it is read."""
+    """A kind of source: how a person writes it, whether a text means it, and how it is looked at and read."""
 
     usage: str
     claims: Callable[[str], bool]
+    check: Callable[[str, str | None], None]
     read: Callable[[str, str | None], Table]
 
 
-SOURCES = tuple(Source(kind.USAGE, kind.claims, kind.read) for kind in (builtin, idx, csv_file, parquet_file))
+SOURCES = tuple(
+    Source(kind.USAGE, kind.claims, kind.check, kind.read) for kind in (builtin, idx, csv_file, parquet_file)
+)
+
+
+def check_source(data: str, target: str | None) -> None:
+    """Raise what ``read_source`` would raise and what can be told at once: no such file, no such target.
+
+    For whoever asked and would wait for seconds before the reading begins.
+    """
+    find_source(data).check(data, target)
 
 
 def read_source(data: str, target: str | None) -> Table:
@@ -33,9 +44,14 @@ def read_source(data: str, target: str | None) -> Table:
     TableError
         If a file's columns are not unique, or its target is not given or not among them.
     """
+    return find_source(data).read(data, target)
+
+
+def find_source(data: str) -> Source:
+    """Return the kind of source that ``data`` is written as; a SourceError if it is none."""
     for source in SOURCES:
         if source.claims(data):
-            return source.read(data, target)
+            return source
     raise unknown_source(data)
 
 

@@ -1,0 +1,69 @@
+"""Packing loses no trial, mixes none that cannot share a stack, and leaves no worker idle."""
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backprop import Architecture
+from flows.compute.stacking import STACK_BYTES, STACK_TRIALS, pack
+from flows.parameters import Hyperparameters
+from flows.trials import PlannedTrial, trial_key
+
+
+def planned(hidden: tuple[int, ...], batch_size: int, epochs: int, seed: int, inputs: int = 4) -> PlannedTrial:
+    hyperparameters = Hyperparameters(
+        hidden=hidden, activation="relu", learning_rate=0.1, batch_size=batch_size, epochs=epochs, seed=seed
+    )
+    architecture = Architecture(inputs, hidden, 3)
+    return PlannedTrial(
+        key=trial_key("d", architecture, hyperparameters), hyperparameters=hyperparameters, architecture=architecture
+    )
+
+
+trials = st.lists(
+    st.builds(
+        planned,
+        hidden=st.sampled_from([(), (8,), (8, 4)]),
+        batch_size=st.sampled_from([1, 32]),
+        epochs=st.integers(1, 5),
+        seed=st.integers(0, 20),
+    ),
+    min_size=1,
+    max_size=200,
+)
+
+
+@given(trials=trials, slots=st.integers(1, 9))
+def test_every_trial_is_in_exactly_one_stack_with_its_like(trials: list[PlannedTrial], slots: int) -> None:
+    stacks = pack(trials, slots)
+
+    assert Counter(t.key for stack in stacks for t in stack) == Counter(t.key for t in trials)
+    assert all(len({(t.architecture, t.hyperparameters.batch_size) for t in stack}) == 1 for stack in stacks)
+    assert max(map(len, stacks)) <= STACK_TRIALS
+
+
+@given(trials=trials, slots=st.integers(1, 9))
+def test_the_longest_stack_is_first(trials: list[PlannedTrial], slots: int) -> None:
+    work = [
+        sum(t.architecture.parameter_count * t.hyperparameters.epochs for t in stack) for stack in pack(trials, slots)
+    ]
+
+    assert work == sorted(work, reverse=True)
+
+
+def test_one_group_is_cut_so_that_every_worker_has_a_stack() -> None:
+    stacks = pack([planned((8,), 32, 5, seed) for seed in range(8)], slots=4)
+
+    assert [len(stack) for stack in stacks] == [2, 2, 2, 2]
+
+
+def test_a_stack_of_large_networks_stays_within_its_bytes() -> None:
+    stacks = pack([planned((1024,), 32, 5, seed, inputs=1024) for seed in range(8)], slots=1)
+
+    assert all(len(stack) * 4 * stack[0].architecture.parameter_count <= STACK_BYTES for stack in stacks)
+    assert len(stacks) > 1
+
+
+def test_a_network_larger_than_a_stack_may_be_still_trains() -> None:
+    assert [len(stack) for stack in pack([planned((4096,), 32, 5, 0, inputs=4096)], slots=2)] == [1]

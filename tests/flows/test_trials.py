@@ -1,0 +1,61 @@
+"""A trial's key is its identity: whatever could change the result changes it, and nothing else does."""
+
+from dataclasses import replace
+
+import pytest
+
+from backprop import Architecture
+from flows.parameters import Hyperparameters
+from flows.trials import describe, trial_key, varying_names
+
+ARCHITECTURE = Architecture(4, (8,), 3)
+HYPERPARAMETERS = Hyperparameters(hidden=(8,), activation="relu", learning_rate=0.1, batch_size=32, epochs=5, seed=0)
+
+
+def test_the_key_is_stable_between_machines_and_releases() -> None:
+    # A change of this value retrains every trial of every user: it must be meant, and CORE_VERSION says so.
+    assert (
+        trial_key("d" * 64, ARCHITECTURE, HYPERPARAMETERS)
+        == "8e3006ee94eb24abbe67cc1e8a6e4dfc552baf7b08f6c9898ea2e9b2f11ab546"
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"learning_rate": 0.2},
+        {"batch_size": 16},
+        {"epochs": 6},
+        {"seed": 1},
+        {"activation": "tanh"},
+        {"hidden": (9,)},
+    ],
+)
+def test_every_hyperparameter_is_part_of_the_key(change: dict[str, object]) -> None:
+    other = HYPERPARAMETERS.model_copy(update=change)
+
+    assert trial_key("d", ARCHITECTURE, other) != trial_key("d", ARCHITECTURE, HYPERPARAMETERS)
+
+
+def test_data_and_architecture_are_part_of_the_key() -> None:
+    key = trial_key("d", ARCHITECTURE, HYPERPARAMETERS)
+
+    assert trial_key("e", ARCHITECTURE, HYPERPARAMETERS) != key
+    assert trial_key("d", replace(ARCHITECTURE, loss="mse"), HYPERPARAMETERS) != key
+
+
+def test_a_core_that_gives_other_numbers_gives_other_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = trial_key("d", ARCHITECTURE, HYPERPARAMETERS)
+    monkeypatch.setattr("flows.trials.CORE_VERSION", "next")
+
+    assert trial_key("d", ARCHITECTURE, HYPERPARAMETERS) != key
+
+
+def test_a_trial_is_named_by_what_differs_from_its_siblings() -> None:
+    trials = [HYPERPARAMETERS, HYPERPARAMETERS.model_copy(update={"learning_rate": 0.03, "hidden": (64, 32)})]
+
+    assert describe(trials[1], varying_names(trials)) == "lr=0.03 · 64-32"
+
+
+def test_a_single_trial_has_a_name_too() -> None:
+    assert describe(HYPERPARAMETERS, varying_names([HYPERPARAMETERS])) == "lr=0.1 · 8 · relu"
