@@ -1,0 +1,63 @@
+"""What every test stands on: programs that report to nobody, and servers and stores of their own."""
+
+import atexit
+import os
+import shutil
+import tempfile
+
+# Before anything imports Prefect or MLflow: both read their settings when they are imported, and neither
+# may find the settings, the profile or the store of the person who runs the tests.
+_HOME = tempfile.mkdtemp(prefix="backprop-tests-")
+atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
+for _name in [name for name in os.environ if name.startswith(("PREFECT_", "MLFLOW_"))]:
+    del os.environ[_name]
+os.environ.update(
+    PREFECT_HOME=_HOME,
+    PREFECT_SERVER_ANALYTICS_ENABLED="false",
+    DO_NOT_TRACK="1",
+    MLFLOW_DISABLE_TELEMETRY="true",
+    MLFLOW_LOGGING_LEVEL="WARNING",
+)
+
+from collections.abc import Iterator  # noqa: E402 - see above
+from pathlib import Path  # noqa: E402
+
+import pytest  # noqa: E402
+
+SERVER_SECONDS = 120
+"""How long a Prefect server may take to answer on a busy machine."""
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[str]:
+    """The API address of one real Prefect server, a process with a database of its own, for flows called in tests."""
+    from prefect.settings import PREFECT_API_URL
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=SERVER_SECONDS):
+        yield str(PREFECT_API_URL.value())
+
+
+@pytest.fixture(scope="session")
+def _empty_store() -> Path:
+    """A migrated MLflow store with nothing in it: migrating one takes seconds, copying it none."""
+    from mlflow import MlflowClient
+
+    database = Path(_HOME) / "empty.db"
+    MlflowClient(tracking_uri=f"sqlite:///{database}").search_experiments()
+    return database
+
+
+@pytest.fixture
+def tracking_store(tmp_path: Path, _empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of an MLflow store of the test's own, which is what the flows find; the test runs in `tmp_path`."""
+    import mlflow
+
+    database = tmp_path / "mlflow.db"
+    shutil.copyfile(_empty_store, database)
+    uri = f"sqlite:///{database}"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    yield uri
+    # The registry sets the process's store, which would outlive the test.
+    mlflow.set_tracking_uri(None)
