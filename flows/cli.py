@@ -6,7 +6,6 @@ import signal
 import sys
 import traceback
 import warnings
-from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -179,5 +178,4 @@ def _interrupt(number: int, frame: object) -> NoReturn:  # noqa: ARG001 - the si
 
 def main() -> None:
     """Run the command line."""
-    sys.path.insert(0, str(Path.cwd()))
     app()

@@ -28,7 +28,7 @@ from flows.progress import ProgressListener, progress_listener
 from flows.ranking import Objective, objective
 from flows.spaces import expand
 from flows.tracking.search_runs import SearchRun, end_running_trials, finished_trials, reopen
-from flows.trials import PlannedTrial, plan_trial, varying_names
+from flows.trials import plan_trial, varying_names
 
 MOST_ATTEMPTS = 3
 """How often a stack is tried if its worker dies each time."""
@@ -92,16 +92,17 @@ def search(dataset: DatasetReference, space: Space, run: SearchRun, compute: Com
     if remaining:
         reopen(run)
         client = connect(_runner())
-        stop_event = f"backprop-stop-{uuid4()}"
+        # Two searches of one space at a time, or one after another, must not take each other's stacks for their own.
+        execution = uuid4().hex[:8]
         assignments = [
             StackAssignment(
-                name=f"stack-{place}-{stack[0].key[:6]}",
+                name=f"stack-{execution}-{place}",
                 dataset=dataset,
                 trials=tuple(stack),
                 varying=varying_names(hyperparameters),
                 run=run,
                 device=compute.device,
-                stop_event=stop_event,
+                stop_event=f"backprop-stop-{execution}",
             )
             for place, stack in enumerate(pack(remaining, slots(client)))
         ]
@@ -177,11 +178,8 @@ class _StackRuns:
         if self._attempts[assignment.name] >= MOST_ATTEMPTS:
             self._failures.append(f"{assignment.name}: its worker died {MOST_ATTEMPTS} times")
             return
-        self._logger.warning("%s; trying its unfinished trials again", reason)
-        finished = finished_trials(assignment.run.tracking, assignment.dataset.digest)
-        left: tuple[PlannedTrial, ...] = tuple(trial for trial in assignment.trials if trial.key not in finished)
-        if left:
-            self._waiting.appendleft(assignment.model_copy(update={"trials": left}))
+        self._logger.warning("%s; its unfinished trials are tried again", reason)
+        self._waiting.appendleft(assignment)
 
     def _stop_workers(self) -> None:
         for assignment in self._running.values():

@@ -15,7 +15,7 @@ from flows.compute.prefect_server import PrefectServer
 from flows.errors import ClusterError
 from flows.parameters import ComputeParameters
 
-ANSWER_SECONDS = 30
+ANSWER_SECONDS = 15
 """How long an existing scheduler may take to answer and to have a worker."""
 
 # One thread per worker: two workers with two BLAS threads each would fight over two cores.

@@ -3,6 +3,7 @@
 import resource
 import sys
 import time
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -14,7 +15,7 @@ from backprop import EpochReport, Samples, Stack, Trial, one_hot, select_backend
 from backprop.backend import Device
 from flows.data.store import Dataset, DatasetReference, SplitArrays, open_dataset
 from flows.ranking import objective
-from flows.tracking.search_runs import SearchRun
+from flows.tracking.search_runs import SearchRun, take_over_stack
 from flows.tracking.trial_runs import StackStopped, TrialRuns
 from flows.trials import DTYPE, SHUFFLE_SEED, PlannedTrial
 
@@ -86,6 +87,8 @@ def train_assignment(assignment: StackAssignment) -> StackOutcome:
     started = time.monotonic()
     training_seconds = 0.0
     dataset = open_dataset(assignment.dataset)
+    finished = take_over_stack(assignment.run, assignment.name)
+    trials = tuple(trial for trial in assignment.trials if trial.key not in finished)
     stop = _StopFlag(assignment.stop_event)
     with (
         threadpool_limits(limits=1, user_api="blas"),
@@ -94,12 +97,13 @@ def train_assignment(assignment: StackAssignment) -> StackOutcome:
             assignment.run.run_id,
             assignment.name,
             dataset,
-            assignment.trials,
+            trials,
             assignment.varying,
         ) as runs,
     ):
         training, validation = _samples(assignment.dataset)
-        reports = train(_stack(assignment, dataset), training, validation, select_backend(assignment.device))
+        backend = select_backend(assignment.device)
+        reports = train(_stack(trials, dataset), training, validation, backend) if trials else iter(())
         while True:
             epoch_started = time.monotonic()
             report = next(reports, None)
@@ -112,21 +116,21 @@ def train_assignment(assignment: StackAssignment) -> StackOutcome:
     return StackOutcome(
         name=assignment.name,
         worker=_worker_address(),
-        trials=len(assignment.trials),
+        trials=len(trials),
         seconds=time.monotonic() - started,
         training_seconds=training_seconds,
         peak_bytes=_peak_bytes(),
     )
 
 
-def _stack(assignment: StackAssignment, dataset: Dataset) -> Stack:
-    first = assignment.trials[0]
+def _stack(trials: Sequence[PlannedTrial], dataset: Dataset) -> Stack:
+    first = trials[0]
     return Stack(
         architecture=first.architecture,
         batch_size=first.hyperparameters.batch_size,
         trials=tuple(
             Trial(trial.hyperparameters.learning_rate, trial.hyperparameters.epochs, trial.hyperparameters.seed)
-            for trial in assignment.trials
+            for trial in trials
         ),
         task=dataset.task,
         shuffle_seed=SHUFFLE_SEED,

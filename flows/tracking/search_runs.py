@@ -97,6 +97,18 @@ def end_running_trials(run: SearchRun, status: str, reason: str, stack: str | No
     return len(stranded)
 
 
+def take_over_stack(run: SearchRun, stack: str) -> frozenset[str]:
+    """Prepare to train a stack, perhaps after a worker died on it: return the keys of its trials that are finished.
+
+    What the dead worker left RUNNING ends as KILLED. A scheduler of the user's own may hand a dead worker's
+    task to another without telling us, so this is asked by whoever starts a stack.
+    """
+    end_running_trials(run, "KILLED", "its worker died", stack)
+    where = f"tags.`{tags.PARENT}` = '{run.run_id}' and tags.`{tags.STACK}` = '{stack}'"
+    where += " and attributes.status = 'FINISHED'"
+    return frozenset(trial.data.tags[tags.TRIAL_KEY] for trial in _search(run.tracking.client(), run.tracking, where))
+
+
 def finished_trials(tracking: Tracking, digest: str) -> dict[str, TrialRecord]:
     """Return the finished trials of an experiment on a dataset, by trial key."""
     where = f"tags.`{tags.DATASET_DIGEST}` = '{digest}' and attributes.status = 'FINISHED'"

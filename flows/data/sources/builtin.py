@@ -1,23 +1,17 @@
 """The small data sets that ship with scikit-learn: no download, no file."""
 
 import pandas as pd
-import sklearn.datasets
 
 from flows.data.sources.table import Table
 from flows.errors import SourceError
 
-LOADERS = {
-    "breast_cancer": sklearn.datasets.load_breast_cancer,
-    "diabetes": sklearn.datasets.load_diabetes,
-    "digits": sklearn.datasets.load_digits,
-    "wine": sklearn.datasets.load_wine,
-}
-USAGE = ", ".join(LOADERS)
+NAMES = ("breast_cancer", "diabetes", "digits", "wine")
+USAGE = ", ".join(NAMES)
 
 
 def claims(data: str) -> bool:
     """Tell whether ``data`` is the name of a built-in data set."""
-    return data in LOADERS
+    return data in NAMES
 
 
 def check(data: str, target: str | None) -> None:
@@ -35,7 +29,10 @@ def read(data: str, target: str | None) -> Table:
         If a target is asked for.
     """
     check(data, target)
-    bunch = LOADERS[data](as_frame=True)
+    # Here and not above: it takes a second, which `backprop --help` and a served model should not.
+    import sklearn.datasets
+
+    bunch = getattr(sklearn.datasets, f"load_{data}")(as_frame=True)
     return Table(
         name=data,
         uri=f"sklearn:{data}",

@@ -60,6 +60,6 @@ def unknown_source(data: str) -> SourceError:
     possible = f"possible are {', '.join(source.usage for source in SOURCES)}"
     if is_there(Path(data)):
         return SourceError(f"{data!r}: cannot tell what kind of data this is; {possible}")
-    close = get_close_matches(data, builtin.LOADERS, n=1)
+    close = get_close_matches(data, builtin.NAMES, n=1)
     meant = f"did you mean {close[0]}? " if close else ""
     return SourceError(f"{data!r} is neither a built-in data set nor a file; {meant}{possible}")

@@ -1,0 +1,193 @@
+"""What a worker leaves in MLflow after a stack: every trial, every epoch, and an end for every run."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mlflow.entities import Run
+
+from backprop import Samples, Stack, Trial, load_weights, one_hot, select_backend, train
+from backprop.training import histories
+from flows.compute.stack_training import StackAssignment, StackOutcome, samples_of, train_assignment
+from flows.data.store import Dataset, DatasetError, DatasetReference
+from flows.parameters import Space
+from flows.tracking import tags
+from flows.tracking.search_runs import SearchRun, finished_trials, search_run
+from flows.tracking.store import Tracking
+from flows.tracking.trial_runs import TrialRuns
+from flows.trials import PlannedTrial
+from tests.flows.conftest import planned
+
+SPACE = Space.model_validate({"grid": {"hidden": [[8]], "learning_rate": [0.1]}})
+
+
+def assignment(dataset: Dataset, run: SearchRun, trials: list[PlannedTrial]) -> StackAssignment:
+    return StackAssignment(
+        name="stack-0",
+        dataset=dataset.reference,
+        trials=tuple(trials),
+        varying=frozenset({"learning_rate", "seed"}),
+        run=run,
+        device="cpu",
+        stop_event="stop",
+    )
+
+
+def train_on(dataset: Dataset, tracking: Tracking, trials: list[PlannedTrial]) -> tuple[StackOutcome, list[Run]]:
+    with search_run(tracking, dataset, "space", SPACE) as run:
+        outcome = train_assignment(assignment(dataset, run, trials))
+    return outcome, children(tracking, run)
+
+
+def children(tracking: Tracking, run: SearchRun) -> list[Run]:
+    where = f"tags.`{tags.PARENT}` = '{run.run_id}'"
+    found = tracking.client().search_runs([tracking.experiment_id], where, order_by=["attributes.start_time"])
+    return sorted(found, key=lambda child: child.info.run_name or "")
+
+
+def curve(tracking: Tracking, run: Run, metric: str) -> list[tuple[int, float]]:
+    return [(point.step, point.value) for point in tracking.client().get_metric_history(run.info.run_id, metric)]
+
+
+def test_every_trial_has_its_curves_params_tags_and_weights(wine: Dataset, tracking: Tracking, tmp_path: Path) -> None:
+    trials = [planned(wine, learning_rate=0.05), planned(wine, learning_rate=0.1, epochs=2)]
+
+    _, runs = train_on(wine, tracking, trials)
+
+    assert [run.info.status for run in runs] == ["FINISHED", "FINISHED"]
+    assert [run.info.run_name for run in runs] == ["lr=0.05 · seed=0", "lr=0.1 · seed=0"]
+    for run, trial in zip(runs, trials, strict=True):
+        epochs = list(range(1, trial.hyperparameters.epochs + 1))
+        for metric in ("train/loss", "val/loss", "val/accuracy"):
+            assert [step for step, _ in curve(tracking, run, metric)] == epochs
+        assert run.data.tags[tags.TRIAL_KEY] == trial.key
+        assert run.data.tags[tags.DATASET_DIGEST] == wine.reference.digest
+        assert run.data.params["hidden"] == "8"
+        assert float(run.data.params["learning_rate"]) == trial.hyperparameters.learning_rate
+        assert run.inputs.dataset_inputs[0].dataset.name == "wine"
+        path = tracking.client().download_artifacts(run.info.run_id, "weights.safetensors", str(tmp_path))
+        assert load_weights(Path(path))[0] == trial.architecture
+
+
+def test_the_curves_are_those_of_the_core(wine: Dataset, tracking: Tracking) -> None:
+    trials = [planned(wine, seed=3), planned(wine, seed=4)]
+    stack = Stack(trials[0].architecture, 16, (Trial(0.1, 4, 3), Trial(0.1, 4, 4)))
+    reports = list(train(stack, samples_of(wine.train, wine), samples_of(wine.validation, wine), select_backend("cpu")))
+
+    _, runs = train_on(wine, tracking, trials)
+
+    for run, expected in zip(runs, histories(reports, 2), strict=True):
+        for metric, values in expected.items():
+            assert [value for _, value in curve(tracking, run, metric)] == values
+
+
+def test_an_error_is_reported_in_the_unit_of_the_target(diabetes: Dataset, tracking: Tracking, tmp_path: Path) -> None:
+    _, [run] = train_on(diabetes, tracking, [planned(diabetes, learning_rate=0.01)])
+
+    path = tracking.client().download_artifacts(run.info.run_id, "weights.safetensors", str(tmp_path))
+    architecture, weights = load_weights(Path(path))
+    h = np.maximum(diabetes.validation.features @ weights.weights[0][0] + weights.biases[0][0], 0)
+    predicted = h @ weights.weights[1][0] + weights.biases[1][0]
+    restore = diabetes.preparation.restore_target
+    errors = restore(predicted.astype(float)) - restore(np.asarray(diabetes.validation.target, float))
+    assert run.data.metrics["val/rmse"] == pytest.approx(np.sqrt(np.mean(errors**2)), rel=1e-5)
+    assert run.data.metrics["val/rmse"] > 10
+    assert architecture.loss == "mse"
+
+
+def test_a_diverging_trial_is_tagged_and_the_others_go_on(diabetes: Dataset, tracking: Tracking) -> None:
+    trials = [planned(diabetes, learning_rate=1e6), planned(diabetes, learning_rate=0.01)]
+
+    _, runs = train_on(diabetes, tracking, trials)
+
+    by_rate = {float(run.data.params["learning_rate"]): run for run in runs}
+    assert by_rate[1e6].data.tags[tags.DIVERGED] == "1"
+    assert tags.DIVERGED not in by_rate[0.01].data.tags
+    assert len(curve(tracking, by_rate[0.01], "val/loss")) == 4
+    # Infinity would be stored as 1.8e308 and flatten every chart it is on.
+    assert all(np.isfinite(value) and value < 1e300 for run in runs for value in run.data.metrics.values())
+    found = finished_trials(tracking, diabetes.reference.digest)
+    assert found[trials[0].key].diverged_at == 1
+
+
+def test_losses_appear_while_the_stack_trains(wine: Dataset, tracking: Tracking) -> None:
+    trials = [planned(wine, epochs=50)]
+    with search_run(tracking, wine, "space", SPACE) as run:
+        stack = Stack(trials[0].architecture, 16, (Trial(0.1, 50, 0),))
+        reports = train(stack, samples_of(wine.train, wine), samples_of(wine.validation, wine), select_backend("cpu"))
+        with TrialRuns(tracking, run.run_id, "stack-0", wine, trials, frozenset()) as runs:
+            runs.record(next(reports))
+            [child] = children(tracking, run)
+            assert child.info.status == "RUNNING"
+            assert [step for step, _ in curve(tracking, child, "train/loss")] == [1]
+            for report in reports:
+                runs.record(report)
+    [child] = children(tracking, run)
+    assert [step for step, _ in curve(tracking, child, "train/loss")] == list(range(1, 51))
+
+
+def test_runs_whose_weights_cannot_be_written_end_as_failed_with_the_reason(
+    wine: Dataset, tracking: Tracking, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("where a directory should be")
+    broken = tracking.model_copy(
+        update={"experiment_id": tracking.client().create_experiment("broken", f"file://{tmp_path}/file/artifacts")}
+    )
+
+    with pytest.raises(NotADirectoryError):
+        train_on(wine, broken, [planned(wine), planned(wine, seed=1)])
+
+    runs = broken.client().search_runs([broken.experiment_id])
+    assert {run.info.status for run in runs} == {"FAILED"}
+    assert all("NotADirectoryError" in run.data.tags[tags.FAILURE] for run in runs)
+
+
+def test_a_dataset_that_is_gone_starts_no_run(wine: Dataset, tracking: Tracking, tmp_path: Path) -> None:
+    gone = DatasetReference(name="wine", digest="0" * 64, path=str(tmp_path / "gone"))
+
+    with search_run(tracking, wine, "space", SPACE) as run:
+        lost = assignment(wine, run, [planned(wine)]).model_copy(update={"dataset": gone})
+        with pytest.raises(DatasetError, match="missing or damaged"):
+            train_assignment(lost)
+
+    assert children(tracking, run) == []
+
+
+def test_a_stack_that_a_dead_worker_left_is_taken_over(wine: Dataset, tracking: Tracking) -> None:
+    trials = [planned(wine), planned(wine, seed=1), planned(wine, seed=2)]
+    with search_run(tracking, wine, "space", SPACE) as run:
+        # The dead worker finished the first trial and left the others open.
+        train_assignment(assignment(wine, run, trials[:1]))
+        TrialRuns(tracking, run.run_id, "stack-0", wine, trials[1:], frozenset()).__enter__()
+
+        outcome = train_assignment(assignment(wine, run, trials))
+
+    ends = sorted((child.data.tags[tags.TRIAL_KEY], child.info.status) for child in children(tracking, run))
+    first, *others = (trial.key for trial in trials)
+    assert outcome.trials == 2
+    assert ends == sorted(
+        [(first, "FINISHED"), *((key, status) for key in others for status in ("FINISHED", "KILLED"))]
+    )
+
+
+def test_the_outcome_counts_what_the_stack_cost(wine: Dataset, tracking: Tracking) -> None:
+    outcome, _ = train_on(wine, tracking, [planned(wine), planned(wine, seed=1)])
+
+    assert outcome.trials == 2
+    assert 0 < outcome.training_seconds < outcome.seconds
+    # A Python process with NumPy and MLflow is somewhere between 50 MB and 20 GB: the unit is bytes.
+    assert 50e6 < outcome.peak_bytes < 20e9
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_samples_of_a_part_are_mapped_features_and_the_cores_targets(request: pytest.FixtureRequest, task: str) -> None:
+    dataset: Dataset = request.getfixturevalue("wine" if task == "classification" else "diabetes")
+
+    samples: Samples = samples_of(dataset.test, dataset)
+
+    assert np.shares_memory(samples.x, dataset.test.features)
+    expected: Callable[[], np.ndarray] = lambda: (  # noqa: E731 - one expression in two forms
+        one_hot(np.asarray(dataset.test.target), 3) if task == "classification" else np.asarray(dataset.test.target)
+    )
+    np.testing.assert_array_equal(samples.y, expected())

@@ -1,0 +1,47 @@
+"""What the tests of the flows share: a small dataset and an MLflow store, both real."""
+
+import pytest
+
+from flows.data.sources import read_source
+from flows.data.splitting import SplitParameters
+from flows.data.store import Dataset, open_dataset, write_dataset
+from flows.parameters import Hyperparameters
+from flows.tracking.store import Tracking, open_tracking
+from flows.trials import PlannedTrial, plan_trial
+
+
+@pytest.fixture(scope="session")
+def wine(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Three classes, 13 features, 178 rows."""
+    table = read_source("wine", None)
+    root = tmp_path_factory.mktemp("datasets")
+    return open_dataset(write_dataset(root, table, "classification", SplitParameters()))
+
+
+@pytest.fixture(scope="session")
+def diabetes(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """A regression target of 25 to 346, 10 features, 442 rows."""
+    table = read_source("diabetes", None)
+    root = tmp_path_factory.mktemp("datasets")
+    return open_dataset(write_dataset(root, table, "regression", SplitParameters()))
+
+
+@pytest.fixture
+def tracking(tracking_store: str) -> Tracking:
+    """Return an experiment in a store of the test's own."""
+    found = open_tracking("tests")
+    assert found.uri == tracking_store
+    return found
+
+
+def planned(dataset: Dataset, **changes: object) -> PlannedTrial:
+    """Return a trial on a dataset; every hyperparameter has a default."""
+    chosen: dict[str, object] = {
+        "hidden": (8,),
+        "activation": "relu",
+        "learning_rate": 0.1,
+        "batch_size": 16,
+        "epochs": 4,
+        "seed": 0,
+    }
+    return plan_trial(dataset, Hyperparameters.model_validate({**chosen, **changes}))

@@ -1,0 +1,85 @@
+"""The command line as a person meets it: real processes, their words and their exit codes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BACKPROP = Path(sys.executable).with_name("backprop")
+
+
+def backprop(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([BACKPROP, *arguments], cwd=directory, capture_output=True, text=True, check=False)
+
+
+def test_help_shows_what_to_start_with_and_the_exit_codes(tmp_path: Path) -> None:
+    shown = backprop(tmp_path, "--help")
+
+    assert shown.returncode == 0
+    assert "backprop train" in shown.stdout
+    assert "Exit codes" in shown.stdout
+
+
+def test_help_of_train_names_every_bundled_space(tmp_path: Path) -> None:
+    shown = backprop(tmp_path, "train", "--help").stdout
+
+    assert all(name in shown for name in ("quick", "fashion-mnist", "regression"))
+
+
+def test_the_version_is_that_of_the_package(tmp_path: Path) -> None:
+    import backprop as package
+
+    assert backprop(tmp_path, "--version").stdout.strip() == f"backprop {package.__version__}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--data", "missing.csv", "--target", "y"], "missing.csv: no such file"),
+        (["--data", "empty.csv", "--target", "y"], "empty.csv: the file is empty"),
+        (["--data", "table.csv"], "--target COLUMN"),
+        (["--data", "table.csv", "--target", "z"], "no column 'z'"),
+        (["--data", "digit"], "did you mean digits"),
+        (["--data", "idx:nowhere"], "idx:nowhere: no such directory"),
+        (["--space", "quik"], "did you mean 'quick'"),
+        (["--space", "misspelt.yaml"], "misspelt.yaml: grid.hiden is unknown: did you mean 'hidden'"),
+        (["--space", "none.yaml"], "none.yaml: the space has no trials"),
+        (["--task", "clustering"], "task: "),
+        (["--workers", "0"], "compute.workers: "),
+        (["--workers", "many"], "Invalid value for '--workers'"),
+        (["--split-seed", "-1"], "split.seed: "),
+        (["--device", "tpu"], "compute.device: "),
+        (["--no-such-option"], "No such option"),
+    ],
+)
+def test_bad_usage_is_told_before_anything_starts(tmp_path: Path, arguments: list[str], said: str) -> None:
+    (tmp_path / "empty.csv").touch()
+    (tmp_path / "table.csv").write_text("x,y\n1,2\n")
+    (tmp_path / "misspelt.yaml").write_text("grid: {hiden: [[8]], learning_rate: [0.1]}")
+    (tmp_path / "none.yaml").write_text("grid: {hidden: [[8]], learning_rate: []}")
+    before = set(tmp_path.iterdir())
+
+    refused = backprop(tmp_path, "train", *arguments)
+
+    assert refused.returncode == 2
+    assert said in " ".join(refused.stderr.split())
+    assert "Traceback" not in refused.stderr
+    if "error:" in refused.stderr:
+        assert len(refused.stderr.strip().splitlines()) == 1
+    assert set(tmp_path.iterdir()) == before
+
+
+@pytest.mark.slow
+def test_a_table_that_cannot_be_trained_on_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    rows = "\n".join(f"{row},{'' if row == 7 else row % 5},{row % 2}" for row in range(40))
+    (tmp_path / "gaps.csv").write_text(f"a,b,label\n{rows}\n")
+
+    refused = backprop(tmp_path, "train", "--data", "gaps.csv", "--target", "label")
+
+    assert refused.returncode == 2
+    [line] = refused.stderr.strip().splitlines()
+    assert line.startswith("error: gaps.csv:")
+    assert "'b'" in line
+    assert "line 9" in line
+    assert not list((tmp_path / "datasets").glob("*")) if (tmp_path / "datasets").exists() else True
