@@ -1,0 +1,332 @@
+"""The main job, start to end, as a person starts it: real processes, a real cluster, a real store."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import psutil
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from sklearn.datasets import load_digits
+
+from backprop import load_weights
+from flows.spaces import expand, load_space
+from flows.tracking import tags
+
+pytestmark = pytest.mark.slow
+
+BACKPROP = Path(sys.executable).with_name("backprop")
+
+SLOW_SPACE = """
+grid:
+  hidden: [[64], [64, 32]]
+  learning_rate: [0.03, 0.1]
+  batch_size: [2]
+  epochs: [40]
+  seed: [0, 1]
+"""
+SLOW_TRIALS = 8
+
+
+@dataclass(frozen=True)
+class Store:
+    """What a run of the command left in its directory."""
+
+    directory: Path
+
+    @property
+    def client(self) -> MlflowClient:
+        return MlflowClient(tracking_uri=f"sqlite:///{self.directory}/mlflow.db")
+
+    def runs(self) -> list[Run]:
+        experiments = [experiment.experiment_id for experiment in self.client.search_experiments()]
+        return list(self.client.search_runs(experiments, max_results=1000))
+
+    def parents(self) -> list[Run]:
+        return [run for run in self.runs() if tags.SEARCH_KEY in run.data.tags]
+
+    def children(self) -> list[Run]:
+        return [run for run in self.runs() if tags.TRIAL_KEY in run.data.tags]
+
+    def statuses(self) -> Counter[str]:
+        return Counter(run.info.status for run in self.children())
+
+
+def train(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [BACKPROP, "train", *arguments]
+    environment = {**os.environ, "COLUMNS": "160"}
+    return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def server(prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the command report to a server that runs already, which saves each test the start of its own."""
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, str]:
+    """What `make demo` runs, and what it printed."""
+    directory = tmp_path_factory.mktemp("demo")
+    ran = train(directory, "--data", "digits", "--space", "quick")
+    assert ran.returncode == 0, ran.stderr
+    return Store(directory), ran.stdout
+
+
+def test_the_demo_leaves_one_parent_and_all_trials_finished(demo: tuple[Store, str]) -> None:
+    store, _ = demo
+
+    [parent] = store.parents()
+    children = store.children()
+    assert parent.info.status == "FINISHED"
+    assert len(children) == len(expand(load_space("quick"))) >= 24
+    assert store.statuses() == {"FINISHED": len(children)}
+    assert {child.data.tags[tags.PARENT] for child in children} == {parent.info.run_id}
+    assert len({child.data.tags[tags.TRIAL_KEY] for child in children}) == len(children)
+
+
+def test_every_trial_of_the_demo_has_both_losses_at_every_epoch_params_and_weights(
+    demo: tuple[Store, str], tmp_path: Path
+) -> None:
+    store, _ = demo
+
+    for child in store.children():
+        epochs = list(range(1, int(child.data.params["epochs"]) + 1))
+        for metric in ("train/loss", "val/loss"):
+            history = store.client.get_metric_history(child.info.run_id, metric)
+            assert [point.step for point in history] == epochs
+        assert {"hidden", "activation", "learning_rate", "batch_size", "seed"} <= set(child.data.params)
+        path = store.client.download_artifacts(child.info.run_id, "weights.safetensors", str(tmp_path))
+        assert load_weights(Path(path))[0].inputs == 64
+
+
+def test_the_demos_winner_is_registered_predicts_and_reaches_097(demo: tuple[Store, str]) -> None:
+    store, _ = demo
+
+    version = store.client.get_model_version_by_alias("digits", "challenger")
+    winner = store.client.get_run(version.run_id)
+    assert winner.data.metrics["test/accuracy"] >= 0.97
+    mlflow.set_tracking_uri(f"sqlite:///{store.directory}/mlflow.db")
+    try:
+        model = mlflow.pyfunc.load_model("models:/digits@challenger")
+    finally:
+        mlflow.set_tracking_uri(None)
+    rows = load_digits(as_frame=True)
+    assert np.mean(model.predict(rows.data) == rows.target) > 0.97
+
+
+def test_only_the_winner_saw_the_test_rows(demo: tuple[Store, str]) -> None:
+    store, _ = demo
+
+    tested = [child for child in store.children() if any(name.startswith("test/") for name in child.data.metrics)]
+    assert len(tested) == 1
+    best = max(store.children(), key=lambda c: (c.data.metrics["val/accuracy"], -c.data.metrics["val/loss"]))
+    assert tested[0].info.run_id == best.info.run_id
+
+
+def test_the_demo_prints_leaderboard_model_and_the_command_that_opens_mlflow(demo: tuple[Store, str]) -> None:
+    _, printed = demo
+
+    assert "Leaderboard: digits" in printed
+    assert "Trained 24 of 24 trials" in printed
+    assert "models:/digits@challenger" in printed
+    assert "ui --backend-store-uri sqlite:///mlflow.db" in printed
+
+
+@pytest.mark.usefixtures("server")
+def test_the_same_command_again_trains_nothing_and_says_so(demo: tuple[Store, str]) -> None:
+    store, _ = demo
+    before = {run.info.run_id: (run.info.status, run.info.end_time) for run in store.runs()}
+
+    again = train(store.directory, "--data", "digits", "--space", "quick")
+
+    assert again.returncode == 0
+    assert "All 24 trials were found finished by their key; nothing was trained" in again.stdout
+    assert {run.info.run_id: (run.info.status, run.info.end_time) for run in store.runs()} == before
+    assert len(store.client.search_model_versions("name = 'digits'")) == 1
+
+
+@pytest.mark.usefixtures("server")
+def test_a_larger_space_trains_only_what_is_new(demo: tuple[Store, str]) -> None:
+    store, _ = demo
+    (store.directory / "wider.yaml").write_text(
+        "grid: {hidden: [[64]], activation: [relu], learning_rate: [0.1, 0.2], epochs: [20], seed: [0]}"
+    )
+
+    ran = train(store.directory, "--data", "digits", "--space", "wider.yaml")
+
+    assert ran.returncode == 0, ran.stderr
+    assert "Trained 1 of 2 trials, 1 were found finished by their key" in ran.stdout
+    assert len(store.children()) == 25
+
+
+@pytest.mark.usefixtures("server")
+def test_a_csv_of_ones_own_with_text_labels_works_end_to_end(tmp_path: Path) -> None:
+    rows = load_digits(as_frame=True)
+    table = rows.data.assign(digit=[f"number {label}" for label in rows.target])
+    table.to_csv(tmp_path / "own.csv", index=False)
+    (tmp_path / "one.yaml").write_text("grid: {hidden: [[32]], learning_rate: [0.3], epochs: [15]}")
+
+    ran = train(tmp_path, "--data", "own.csv", "--target", "digit", "--space", "one.yaml", "--experiment", "mine")
+
+    assert ran.returncode == 0, ran.stderr
+    store = Store(tmp_path)
+    assert store.client.get_experiment_by_name("mine") is not None
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    try:
+        predicted = mlflow.pyfunc.load_model("models:/mine@challenger").predict(rows.data.head(50))
+    finally:
+        mlflow.set_tracking_uri(None)
+    assert np.mean(predicted == table.digit.head(50)) > 0.9
+
+
+@contextmanager
+def running(directory: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Start a search that takes long enough to be hit in the middle, and wait until it trains."""
+    (directory / "slow.yaml").write_text(SLOW_SPACE)
+    command = [BACKPROP, "train", "--data", "digits", "--space", "slow.yaml", "--workers", "2", *arguments]
+    process = subprocess.Popen(command, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_for(lambda: process.poll() is not None or count(directory, "select count(*) from metrics") > 0)
+        assert process.poll() is None, process.communicate()[1]
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not true within {seconds} s")
+        time.sleep(0.2)
+
+
+def count(directory: Path, query: str) -> int:
+    try:
+        with sqlite3.connect(f"file:{directory}/mlflow.db?mode=ro", uri=True) as database:
+            return int(database.execute(query).fetchone()[0])
+    except sqlite3.OperationalError:
+        return 0
+
+
+def dask_workers(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return [child for child in psutil.Process(process.pid).children() if "spawn_main" in " ".join(child.cmdline())]
+
+
+@pytest.mark.usefixtures("server")
+def test_a_killed_worker_costs_nothing_but_time(tmp_path: Path) -> None:
+    with running(tmp_path) as process:
+        dask_workers(process)[0].kill()
+        _, said = process.communicate()
+
+    assert process.returncode == 0, said
+    store = Store(tmp_path)
+    finished = [child for child in store.children() if child.info.status == "FINISHED"]
+    assert len(finished) == len({child.data.tags[tags.TRIAL_KEY] for child in finished}) == SLOW_TRIALS
+    killed = [child for child in store.children() if child.info.status == "KILLED"]
+    assert killed
+    assert all("died" in child.data.tags[tags.FAILURE] for child in killed)
+    assert set(store.statuses()) == {"FINISHED", "KILLED"}
+    [parent] = store.parents()
+    assert parent.info.status == "FINISHED"
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_search_ends_its_runs_leaves_no_process_and_goes_on_when_started_again(
+    tmp_path: Path, sent: signal.Signals
+) -> None:
+    with running(tmp_path) as process:
+        descendants = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(sent)
+        _, said = process.communicate()
+
+    store = Store(tmp_path)
+    [parent] = store.parents()
+    assert process.returncode == 130
+    assert "interrupted" in said
+    assert "Traceback" not in said
+    assert parent.info.status == "KILLED"
+    assert "RUNNING" not in store.statuses()
+    assert store.statuses()["FINISHED"] < SLOW_TRIALS
+    wait_for(lambda: not any(child.is_running() for child in descendants))
+
+    again = train(tmp_path, "--data", "digits", "--space", "slow.yaml", "--workers", "2")
+
+    assert again.returncode == 0, again.stderr
+    assert store.statuses()["FINISHED"] == SLOW_TRIALS
+    [parent] = store.parents()
+    assert parent.info.status == "FINISHED"
+
+
+@pytest.mark.usefixtures("server")
+def test_a_space_whose_every_trial_diverges_fails_and_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "wild.yaml").write_text("grid: {hidden: [[8]], learning_rate: [1000000.0], epochs: [3]}")
+
+    ran = train(tmp_path, "--data", "diabetes", "--space", "wild.yaml")
+
+    assert ran.returncode == 1
+    [line] = ran.stderr.strip().splitlines()
+    assert "diverged" in line
+    assert "learning_rate" in line
+    [parent] = Store(tmp_path).parents()
+    assert parent.info.status == "FAILED"
+
+
+@pytest.fixture
+def own_cluster() -> Iterator[str]:
+    """The address of a Dask scheduler with two workers, started as its documentation says."""
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"tcp://127.0.0.1:{port}"
+    python = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
+    scheduler = subprocess.Popen([*python, "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"])
+    worker = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nworkers", "2", "--nthreads", "1"]
+    workers = subprocess.Popen([*worker, "--no-dashboard"])
+    try:
+        yield address
+    finally:
+        for process in (workers, scheduler):
+            process.terminate()
+            process.wait(timeout=30)
+
+
+@pytest.mark.usefixtures("server")
+def test_an_existing_scheduler_trains_the_search_and_outlives_it(own_cluster: str, tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text("grid: {hidden: [[16]], learning_rate: [0.1, 0.3], epochs: [3]}")
+
+    ran = train(tmp_path, "--data", "digits", "--space", "small.yaml", "--scheduler", own_cluster)
+
+    assert ran.returncode == 0, ran.stderr
+    assert Store(tmp_path).statuses() == {"FINISHED": 2}
+    from distributed import Client
+
+    with Client(own_cluster, timeout=20) as client:
+        assert len(client.scheduler_info()["workers"]) == 2
+
+
+@pytest.mark.usefixtures("server")
+def test_a_scheduler_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
+    ran = train(tmp_path, "--data", "digits", "--scheduler", "tcp://127.0.0.1:9")
+
+    assert ran.returncode == 2
+    [line] = ran.stderr.strip().splitlines()
+    assert "tcp://127.0.0.1:9" in line
+    assert "RUNNING" not in {run.info.status for run in Store(tmp_path).runs()}
