@@ -126,7 +126,7 @@ def judge(
     constant = np.full(len(rows), baseline_prediction(opened.task, labels), dtype=labels.dtype)
 
     def scored(version: RegisteredVersion) -> np.ndarray:
-        return score_rows(opened.task, target, load_registered(tracking, version).predict(rows))
+        return score_rows(opened.task, target, load_registered(tracking, version).predict(None, rows))
 
     return decide(
         opened.task,

@@ -1,6 +1,9 @@
 """The model registry: the winner of a search as a version of a registered model, and its aliases."""
 
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,9 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.models.signature import infer_signature
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+from mlflow.types.schema import AnyType
+from pandas.api.types import is_bool_dtype, is_integer_dtype
 from pydantic import BaseModel, ConfigDict
 
 import backprop
@@ -65,9 +71,14 @@ def version_by_alias(tracking: Tracking, name: str, alias: str) -> RegisteredVer
 
 
 def load_registered(tracking: Tracking, version: RegisteredVersion) -> Any:
-    """Load a version as a pyfunc model, whose `predict` takes raw rows."""
+    """Load a version; its `predict(None, rows)` takes raw rows and checks them itself.
+
+    This is the served model without MLflow's check of column types, which would refuse whole numbers in a column
+    that had fractions when the model was registered, and the other way round.
+    """
     mlflow.set_tracking_uri(tracking.uri)
-    return mlflow.pyfunc.load_model(version.uri)
+    with _import_path_restored():
+        return mlflow.pyfunc.load_model(version.uri).unwrap_python_model()
 
 
 def _version_of(client: MlflowClient, name: str, trial_key: str) -> int | None:
@@ -79,14 +90,18 @@ def _register(tracking: Tracking, client: MlflowClient, winner: TrialRecord, dat
     # Model.log and register_model know no tracking_uri of their own, only the process's.
     mlflow.set_tracking_uri(tracking.uri)
     preparation = dataset.preparation
-    example = _float_columns(raw_test_rows(dataset).drop(columns=preparation.target).head(EXAMPLE_ROWS))
-    with tempfile.TemporaryDirectory() as directory:
+    example = raw_test_rows(dataset).drop(columns=preparation.target).head(EXAMPLE_ROWS)
+    # Made here because Model.log would put it into the default experiment.
+    model = client.create_logged_model(
+        tracking.experiment_id, name="model", source_run_id=winner.run_id, params=winner.params
+    )
+    with _import_path_restored(), tempfile.TemporaryDirectory() as directory:
         weights = client.download_artifacts(winner.run_id, WEIGHTS_FILE, directory)
         prepared = Path(directory) / "preparation.json"
         prepared.write_text(preparation.model_dump_json(indent=2))
         logged = Model.log(
-            name="model",
             artifact_path=None,
+            model_id=model.model_id,
             flavor=mlflow.pyfunc,
             run_id=winner.run_id,
             python_model=str(Path(__file__).with_name("served_model.py")),
@@ -115,16 +130,41 @@ def _ensure_model(client: MlflowClient, name: str) -> str:
     return name
 
 
-def _float_columns(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return numeric columns as float64: a signature of integers would refuse a client's 3.0, one of floats takes 3."""
-    return rows.astype(dict.fromkeys(rows.select_dtypes(exclude="bool").columns, np.float64))
+@contextmanager
+def _import_path_restored() -> Iterator[None]:
+    """Undo that MLflow puts the code of every model it loads first on the import path.
+
+    Dask workers are started with this process's path: they would train with an old model's code.
+    """
+    before = sys.path
+    try:
+        yield
+    finally:
+        sys.path = before
 
 
 def _signature(dataset: Dataset, example: pd.DataFrame) -> ModelSignature:
     preparation = dataset.preparation
     codes = np.zeros(1, np.int64 if preparation.classes is not None else np.float64)
-    params = {"probabilities": False} if preparation.classes is not None else None
-    return infer_signature(example, preparation.restore_target(codes), params)
+    probabilities = ParamSpec("probabilities", DataType.boolean, default=False)
+    return ModelSignature(
+        inputs=Schema([ColSpec(_column_type(dtype), str(name)) for name, dtype in example.dtypes.items()]),
+        outputs=infer_signature(model_output=preparation.restore_target(codes)).outputs,
+        params=ParamSchema([probabilities] if preparation.classes is not None else []),
+    )
+
+
+def _column_type(dtype: Any) -> DataType | AnyType:
+    """Return what MLflow is to check of a column.
+
+    Nothing, if it holds 64-bit integers: MLflow makes no double of them, so a column of doubles would refuse 3,
+    and one of longs refuses 3.0 and takes 3.5 for 3 in a request over HTTP. The model itself checks all columns.
+    """
+    if is_bool_dtype(dtype):
+        return DataType.boolean
+    if is_integer_dtype(dtype) and dtype.itemsize == np.int64().itemsize:
+        return AnyType()  # type: ignore[no-untyped-call]
+    return DataType.double
 
 
 def last_retrained_digest(tracking: Tracking, name: str) -> str | None:
