@@ -19,6 +19,9 @@ from flows.parameters import PromotionParameters
 
 RESAMPLES = 2000
 
+ROWS_AT_ONCE = 2**22
+"""Most rows drawn before their scores are summed up: what the bootstrap keeps in memory."""
+
 Rows = npt.NDArray[np.float64]
 
 
@@ -67,7 +70,7 @@ def decide(
     metric = "accuracy" if task == "classification" else "RMSE"
     over_baseline = measure_gain(task, challenger, baseline, promotion.confidence)
     over_champion = None if champion is None else measure_gain(task, challenger, champion, promotion.confidence)
-    if over_baseline.at_least <= 0:
+    if not over_baseline.at_least > 0:
         reason = (
             f"refused: {metric} {over_baseline.challenger:.4g} is not reliably better than the baseline's "
             f"{over_baseline.other:.4g}"
@@ -101,6 +104,18 @@ def baseline_prediction(task: Task, training_target: npt.NDArray[np.generic]) ->
 
 def measure_gain(task: Task, challenger: Rows, other: Rows, confidence: float) -> Gain:
     """Return the gain of one model over another from their (N,) row scores, with its lower bound."""
+    return Gain(
+        challenger=float(_score(task, challenger, -1)),
+        other=float(_score(task, other, -1)),
+        value=float(_gain(task, challenger, other, -1)),
+        at_least=_lower_bound(task, challenger, other, confidence),
+    )
+
+
+def _lower_bound(task: Task, challenger: Rows, other: Rows, confidence: float) -> float:
+    if len(challenger) < 2:
+        # One row says nothing about others.
+        return -np.inf
     interval = bootstrap(
         (challenger, other),
         lambda ours, theirs, axis: _gain(task, ours, theirs, axis),
@@ -110,15 +125,10 @@ def measure_gain(task: Task, challenger: Rows, other: Rows, confidence: float) -
         alternative="greater",
         confidence_level=confidence,
         n_resamples=RESAMPLES,
-        batch=100,
+        batch=max(1, ROWS_AT_ONCE // len(challenger)),
         rng=np.random.default_rng(0),
     ).confidence_interval
-    return Gain(
-        challenger=float(_score(task, challenger, -1)),
-        other=float(_score(task, other, -1)),
-        value=float(_gain(task, challenger, other, -1)),
-        at_least=float(interval.low),
-    )
+    return float(interval.low)
 
 
 def _gain(task: Task, challenger: Rows, other: Rows, axis: int) -> Rows:

@@ -1,0 +1,171 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from flows.data.preparation import Task
+from flows.parameters import PromotionParameters
+from flows.promotion import baseline_prediction, decide, measure_gain, score_rows
+
+ROWS = 200
+DEFAULT = PromotionParameters()
+
+
+def right(share: float, rows: int = ROWS) -> np.ndarray:
+    """Row scores of a classifier that is right on the first `share` of the rows, so the better one is right wherever
+    the worse one is."""
+    return (np.arange(rows) < round(share * rows)).astype(float)
+
+
+def errors(rmse: float, rows: int = ROWS) -> np.ndarray:
+    """Row scores of a regression whose errors are `rmse` times the same standard normal draws."""
+    squares = np.random.default_rng(5).normal(size=rows) ** 2
+    return squares / squares.mean() * rmse**2
+
+
+@pytest.mark.parametrize(
+    ("task", "challenger", "baseline", "champion", "promoted"),
+    [
+        pytest.param("classification", right(0.9), right(0.3), right(0.7), True, id="classes-better"),
+        pytest.param("classification", right(0.7), right(0.3), right(0.7), False, id="classes-equal"),
+        pytest.param("classification", right(0.7), right(0.3), right(0.9), False, id="classes-worse"),
+        pytest.param("classification", right(0.7), right(0.3), None, True, id="classes-first-champion"),
+        pytest.param("classification", right(0.3), right(0.3), None, False, id="classes-first-learnt-nothing"),
+        pytest.param("classification", right(0.3), right(0.3), right(0.1), False, id="classes-learnt-nothing"),
+        pytest.param("regression", errors(1.0), errors(3.0), errors(2.0), True, id="quantity-better"),
+        pytest.param("regression", errors(2.0), errors(3.0), errors(2.0), False, id="quantity-equal"),
+        pytest.param("regression", errors(2.0), errors(3.0), errors(1.0), False, id="quantity-worse"),
+        pytest.param("regression", errors(2.0), errors(3.0), None, True, id="quantity-first-champion"),
+        pytest.param("regression", errors(3.0), errors(3.0), None, False, id="quantity-first-learnt-nothing"),
+        pytest.param("regression", errors(3.0), errors(3.0), errors(4.0), False, id="quantity-learnt-nothing"),
+    ],
+)
+def test_only_a_challenger_that_beats_baseline_and_champion_is_promoted(
+    task: Task, challenger: np.ndarray, baseline: np.ndarray, champion: np.ndarray | None, promoted: bool
+) -> None:
+    decision = decide(task, challenger, baseline, champion, DEFAULT)
+
+    assert decision.promoted is promoted
+    assert decision.reason.startswith("promoted: " if promoted else "refused: ")
+
+
+def test_the_reason_tells_both_scores_and_the_gain() -> None:
+    decision = decide("classification", right(0.9), right(0.3), right(0.7), DEFAULT)
+
+    assert "accuracy 0.9 against the champion's 0.7, a gain of 0.2" in decision.reason
+    assert decision.over_champion is not None
+    assert decision.over_champion.value == pytest.approx(0.2)
+    assert decision.over_baseline.value == pytest.approx(0.6)
+
+
+def test_an_rmse_is_in_the_unit_of_the_target_and_a_smaller_one_is_a_gain() -> None:
+    gain = measure_gain("regression", errors(1.5), errors(2.0), confidence=0.95)
+
+    assert gain.challenger == pytest.approx(1.5)
+    assert gain.other == pytest.approx(2.0)
+    assert gain.value == pytest.approx(0.5)
+    assert 0 < gain.at_least < gain.value
+
+
+def test_a_gain_that_luck_explains_is_refused() -> None:
+    """Two rows of two hundred: better on paper, and gone in every twentieth draw of the rows."""
+    ours, theirs = right(0.80), right(0.80)
+    ours[[190, 191, 192, 193, 194]] = 1
+    theirs[[195, 196, 197]] = 1
+
+    decision = decide("classification", ours, right(0.3), theirs, DEFAULT)
+
+    assert decision.over_champion is not None
+    assert decision.over_champion.value > 0
+    assert not decision.promoted
+
+
+def test_the_bound_of_the_gain_must_exceed_min_gain() -> None:
+    bound = measure_gain("classification", right(0.9), right(0.7), DEFAULT.confidence).at_least
+
+    def promoted(min_gain: float) -> bool:
+        asked = PromotionParameters(min_gain=min_gain)
+        return decide("classification", right(0.9), right(0.3), right(0.7), asked).promoted
+
+    assert promoted(bound - 1e-9)
+    assert not promoted(bound)
+    assert not promoted(0.5)
+
+
+@pytest.mark.parametrize(
+    ("task", "ours", "theirs"),
+    [("classification", right(0.9), right(0.7)), ("regression", errors(1.0), errors(2.0))],
+)
+def test_more_confidence_leaves_a_smaller_bound(task: Task, ours: np.ndarray, theirs: np.ndarray) -> None:
+    bounds = [measure_gain(task, ours, theirs, confidence).at_least for confidence in (0.6, 0.8, 0.95, 0.99)]
+
+    assert bounds == sorted(bounds, reverse=True)
+    assert bounds[0] > bounds[-1]
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_the_bound_is_that_of_a_plain_paired_bootstrap(task: Task) -> None:
+    rng = np.random.default_rng(1)
+    if task == "classification":
+        ours, theirs = (rng.random((2, ROWS)) < [[0.85], [0.75]]).astype(float)
+    else:
+        ours, theirs = rng.normal(size=(2, ROWS)) ** 2 * [[1.0], [4.0]]
+
+    gains = []
+    for _ in range(20_000):
+        rows = rng.integers(0, ROWS, ROWS)
+        mine, other = ours[rows].mean(), theirs[rows].mean()
+        gains.append(mine - other if task == "classification" else np.sqrt(other) - np.sqrt(mine))
+
+    bound = measure_gain(task, ours, theirs, confidence=0.9).at_least
+    # The bound of 2,000 draws scatters by about 4 % of the gain's standard error.
+    assert bound == pytest.approx(np.quantile(gains, 0.1), abs=0.15 * np.std(gains))
+
+
+def test_pairs_stay_together() -> None:
+    """The champion is wrong in one row more: as pairs a small gain, as two independent samples lost in the noise."""
+    theirs = (np.arange(1000) % 2).astype(float)
+    ours = theirs.copy()
+    ours[:200] = 1
+
+    assert measure_gain("classification", ours, theirs, confidence=0.95).at_least == pytest.approx(0.085, abs=0.01)
+
+
+def test_a_decision_is_the_same_every_time() -> None:
+    decisions = {decide("regression", errors(1.9), errors(3.0), errors(2.0), DEFAULT) for _ in range(3)}
+
+    assert len(decisions) == 1
+
+
+def test_how_much_is_drawn_at_once_does_not_change_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = measure_gain("classification", right(0.9), right(0.7), confidence=0.95)
+    monkeypatch.setattr("flows.promotion.ROWS_AT_ONCE", 7 * ROWS)
+
+    assert measure_gain("classification", right(0.9), right(0.7), confidence=0.95) == whole
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_a_single_test_row_promotes_nobody(task: Task) -> None:
+    perfect, wrong = (np.ones(1), np.zeros(1)) if task == "classification" else (np.zeros(1), np.ones(1))
+
+    assert not decide(task, perfect, wrong, None, DEFAULT).promoted
+
+
+def test_a_challenger_whose_predictions_overflow_is_refused() -> None:
+    decision = decide("regression", np.full(ROWS, np.nan), errors(3.0), None, DEFAULT)
+
+    assert not decision.promoted
+
+
+def test_a_right_label_scores_one_and_a_wrong_one_none() -> None:
+    target = pd.Series(["a", "b", "b"])
+
+    assert score_rows("classification", target, np.array(["a", "a", "b"], dtype=object)).tolist() == [1, 0, 1]
+
+
+def test_a_quantity_scores_its_squared_error() -> None:
+    assert score_rows("regression", pd.Series([1, 2, 3]), [1.0, 0.0, 6.0]).tolist() == [0, 4, 9]
+
+
+def test_the_baseline_is_the_commonest_label_or_the_mean() -> None:
+    assert baseline_prediction("classification", np.array(["b", "a", "b"], dtype=object)) == "b"
+    assert baseline_prediction("regression", np.array([1, 2, 6])) == 3.0
