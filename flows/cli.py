@@ -101,7 +101,7 @@ def train(
             compute={"workers": workers, "scheduler": scheduler, "device": device},
         )
         _check_early(parameters)
-        _quieten(verbose)
+        _settle_settings(verbose)
         # Prefect reads its settings when it is imported, and takes seconds: bad usage has been answered by now.
         from flows.terminal import run_train
 
@@ -127,10 +127,13 @@ def _check_early(parameters: TrainParameters) -> None:
         raise SpaceError(f"{where}{error}") from error
 
 
-def _quieten(verbose: bool) -> None:
-    """Leave the terminal to the progress bar; the run's logs are on its Prefect page all the same."""
+def _settle_settings(verbose: bool) -> None:
+    """Set what Prefect and MLflow read when they are imported; what the user has set stays."""
+    # Twenty seconds, Prefect's default, is too little for the first start on a busy or slow machine.
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
     if verbose:
         return
+    # The terminal is the progress bar's; the run's logs are on its Prefect page all the same.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     logging.getLogger("distributed").setLevel(logging.CRITICAL)

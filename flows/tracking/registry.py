@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict
 import backprop
 import flows
 from flows.data.store import Dataset, raw_test_rows
+from flows.errors import InputError
 from flows.promotion import Decision
 from flows.tracking import tags
 from flows.tracking.search_runs import TrialRecord
@@ -49,6 +50,15 @@ class RegisteredVersion(BaseModel):
     def uri(self) -> str:
         """What MLflow loads it by."""
         return f"models:/{self.name}/{self.version}"
+
+
+def check_model_name(name: str) -> None:
+    """Raise an InputError if MLflow could not register a model of this name, before anything is trained for it."""
+    if {"/", ":"} & set(name) or {"'", '"'} <= set(name):
+        raise InputError(
+            f"model {name!r}: MLflow allows no / and no : in the name of a model, nor both kinds of quotes; "
+            "choose another as `model`"
+        )
 
 
 def register_winner(tracking: Tracking, winner: TrialRecord, dataset: Dataset, name: str) -> RegisteredVersion:
@@ -82,7 +92,8 @@ def load_registered(tracking: Tracking, version: RegisteredVersion) -> Any:
 
 
 def _version_of(client: MlflowClient, name: str, trial_key: str) -> int | None:
-    versions: list[ModelVersion] = client.search_model_versions(f"name = '{name}'")
+    quote = '"' if "'" in name else "'"
+    versions: list[ModelVersion] = client.search_model_versions(f"name = {quote}{name}{quote}")
     return next((int(found.version) for found in versions if found.tags.get(tags.TRIAL_KEY) == trial_key), None)
 
 

@@ -156,7 +156,7 @@ def _parameters(trial: PlannedTrial) -> dict[str, object]:
     return {
         **trial.hyperparameters.model_dump(exclude={"hidden"}),
         "hidden": widths(architecture.hidden),
-        "depth": len(architecture.hidden),
+        "n_layers": len(architecture.hidden),
         "width": max(architecture.hidden, default=0),
         "parameters": architecture.parameter_count,
         "output_activation": architecture.output_activation,

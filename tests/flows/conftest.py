@@ -8,6 +8,7 @@ from flows.data.store import Dataset, open_dataset, write_dataset
 from flows.parameters import Hyperparameters
 from flows.tracking.store import Tracking, open_tracking
 from flows.trials import PlannedTrial, plan_trial
+from tests.flows.commands import Store, train
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +33,15 @@ def tracking(tracking_store: str) -> Tracking:
     found = open_tracking("tests")
     assert found.uri == tracking_store
     return found
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, str]:
+    """What `make demo` runs, and what it printed."""
+    directory = tmp_path_factory.mktemp("demo")
+    ran = train(directory, "--data", "digits", "--space", "quick")
+    assert ran.returncode == 0, ran.stderr
+    return Store(directory), ran.stdout
 
 
 def planned(dataset: Dataset, **changes: object) -> PlannedTrial:

@@ -1,32 +1,27 @@
 """The main job, start to end, as a person starts it: real processes, a real cluster, a real store."""
 
-import os
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow
 import numpy as np
 import psutil
 import pytest
-from mlflow import MlflowClient
-from mlflow.entities import Run
 from sklearn.datasets import load_digits
 
 from backprop import load_weights
 from flows.spaces import expand, load_space
 from flows.tracking import tags
+from tests.flows.commands import BACKPROP, Store, train
 
 pytestmark = pytest.mark.slow
-
-BACKPROP = Path(sys.executable).with_name("backprop")
 
 SLOW_SPACE = """
 grid:
@@ -39,49 +34,10 @@ grid:
 SLOW_TRIALS = 8
 
 
-@dataclass(frozen=True)
-class Store:
-    """What a run of the command left in its directory."""
-
-    directory: Path
-
-    @property
-    def client(self) -> MlflowClient:
-        return MlflowClient(tracking_uri=f"sqlite:///{self.directory}/mlflow.db")
-
-    def runs(self) -> list[Run]:
-        experiments = [experiment.experiment_id for experiment in self.client.search_experiments()]
-        return list(self.client.search_runs(experiments, max_results=1000))
-
-    def parents(self) -> list[Run]:
-        return [run for run in self.runs() if tags.SEARCH_KEY in run.data.tags]
-
-    def children(self) -> list[Run]:
-        return [run for run in self.runs() if tags.TRIAL_KEY in run.data.tags]
-
-    def statuses(self) -> Counter[str]:
-        return Counter(run.info.status for run in self.children())
-
-
-def train(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [BACKPROP, "train", *arguments]
-    environment = {**os.environ, "COLUMNS": "160"}
-    return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
-
-
 @pytest.fixture
 def server(prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the command report to a server that runs already, which saves each test the start of its own."""
     monkeypatch.setenv("PREFECT_API_URL", prefect_server)
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, str]:
-    """What `make demo` runs, and what it printed."""
-    directory = tmp_path_factory.mktemp("demo")
-    ran = train(directory, "--data", "digits", "--space", "quick")
-    assert ran.returncode == 0, ran.stderr
-    return Store(directory), ran.stdout
 
 
 def test_the_demo_leaves_one_parent_and_all_trials_finished(demo: tuple[Store, str]) -> None:
@@ -158,8 +114,9 @@ def test_the_same_command_again_trains_nothing_and_says_so(demo: tuple[Store, st
 
 
 @pytest.mark.usefixtures("server")
-def test_a_larger_space_trains_only_what_is_new(demo: tuple[Store, str]) -> None:
-    store, _ = demo
+def test_a_larger_space_trains_only_what_is_new(demo: tuple[Store, str], tmp_path: Path) -> None:
+    shutil.copy(demo[0].directory / "mlflow.db", tmp_path)
+    store = Store(tmp_path)
     (store.directory / "wider.yaml").write_text(
         "grid: {hidden: [[64]], activation: [relu], learning_rate: [0.1, 0.2], epochs: [20], seed: [0]}"
     )

@@ -1,0 +1,45 @@
+"""The `backprop` command as a test starts it, and what a run of it leaves."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from flows.tracking import tags
+
+BACKPROP = Path(sys.executable).with_name("backprop")
+
+
+@dataclass(frozen=True)
+class Store:
+    """What a run of the command left in its directory."""
+
+    directory: Path
+
+    @property
+    def client(self) -> MlflowClient:
+        return MlflowClient(tracking_uri=f"sqlite:///{self.directory}/mlflow.db")
+
+    def runs(self) -> list[Run]:
+        experiments = [experiment.experiment_id for experiment in self.client.search_experiments()]
+        return list(self.client.search_runs(experiments, max_results=1000))
+
+    def parents(self) -> list[Run]:
+        return [run for run in self.runs() if tags.SEARCH_KEY in run.data.tags]
+
+    def children(self) -> list[Run]:
+        return [run for run in self.runs() if tags.TRIAL_KEY in run.data.tags]
+
+    def statuses(self) -> Counter[str]:
+        return Counter(run.info.status for run in self.children())
+
+
+def train(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [BACKPROP, "train", *arguments]
+    environment = {**os.environ, "COLUMNS": "160"}
+    return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
