@@ -67,7 +67,7 @@ def evaluate(dataset: DatasetReference, outcome: SearchOutcome, run: SearchRun) 
         raise RunFailedError(
             f"all {len(records)} trials diverged: the loss stopped being finite; use smaller values of learning_rate"
         )
-    test = _test_once(run, ranked[0], opened)
+    test = measure_on_test(run, ranked[0], opened)
     client = run.tracking.client()
     best = [Metric(f"best/{goal.metric}", ranked[0].metrics[goal.metric], 0, 0)]
     client.log_batch(run.run_id, metrics=best, tags=[RunTag(tags.WINNER_RUN, ranked[0].run_id)])
@@ -80,7 +80,7 @@ def evaluate(dataset: DatasetReference, outcome: SearchOutcome, run: SearchRun) 
     )
 
 
-def _test_once(run: SearchRun, winner: TrialRecord, dataset: Dataset) -> dict[str, float]:
+def measure_on_test(run: SearchRun, winner: TrialRecord, dataset: Dataset) -> dict[str, float]:
     """Return the winner's test metrics, measured now or, if it won before, read back."""
     measured = {name: value for name, value in winner.metrics.items() if name.startswith("test/")}
     if measured:

@@ -35,6 +35,12 @@ def tracking(tracking_store: str) -> Tracking:
     return found
 
 
+@pytest.fixture
+def server(prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the command report to a server that runs already, which saves each test the start of its own."""
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
+
+
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, str]:
     """What `make demo` runs, and what it printed."""

@@ -34,12 +34,6 @@ grid:
 SLOW_TRIALS = 8
 
 
-@pytest.fixture
-def server(prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the command report to a server that runs already, which saves each test the start of its own."""
-    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
-
-
 def test_the_demo_leaves_one_parent_and_all_trials_finished(demo: tuple[Store, str]) -> None:
     store, _ = demo
 

@@ -1,0 +1,78 @@
+"""The bundled spaces are worth their defaults: what their winners reach on data that nothing has seen."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flows.compute.stack_training import StackAssignment, train_assignment
+from flows.compute.stacking import pack
+from flows.data.sources import read_source
+from flows.data.splitting import SplitParameters
+from flows.data.store import Dataset, open_dataset, write_dataset
+from flows.evaluate import measure_on_test
+from flows.ranking import objective, rank
+from flows.spaces import expand, load_space
+from flows.tracking.search_runs import finished_trials, search_run
+from flows.tracking.store import Tracking
+from flows.trials import plan_trial
+from tests.flows.commands import Store, train
+
+pytestmark = pytest.mark.slow
+
+FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
+
+
+def winners_test_metrics(dataset: Dataset, space_name: str, tracking: Tracking) -> dict[str, float]:
+    """Search a bundled space on a dataset with the workers' own code, in this process, and test the winner."""
+    space = load_space(space_name)
+    trials = [plan_trial(dataset, hyperparameters) for hyperparameters in expand(space)]
+    with search_run(tracking, dataset, space_name, space) as run:
+        for place, stack in enumerate(pack(trials, slots=1)):
+            train_assignment(
+                StackAssignment(
+                    name=f"stack-{place}",
+                    dataset=dataset.reference,
+                    trials=tuple(stack),
+                    varying=frozenset({"seed"}),
+                    run=run,
+                    device="cpu",
+                    stop_event="stop",
+                )
+            )
+        found = finished_trials(tracking, dataset.reference.digest)
+        winner = rank([found[trial.key] for trial in trials], objective(dataset.task))[0]
+        return measure_on_test(run, winner, dataset)
+
+
+def mean_over_splits(data: str, space: str, metric: str, tracking: Tracking, root: Path) -> float:
+    table = read_source(data, None)
+    task = "regression" if data == "diabetes" else "classification"
+    datasets = [open_dataset(write_dataset(root, table, task, SplitParameters(seed=seed))) for seed in range(5)]
+    return float(np.mean([winners_test_metrics(dataset, space, tracking)[metric] for dataset in datasets]))
+
+
+@pytest.mark.parametrize("space", ["quick", "regression"])
+def test_diabetes_reaches_r2_of_040_in_the_mean_of_five_splits(space: str, tracking: Tracking, tmp_path: Path) -> None:
+    assert mean_over_splits("diabetes", space, "test/r2", tracking, tmp_path) >= 0.40
+
+
+def test_digits_reaches_097_in_the_mean_of_five_splits(tracking: Tracking, tmp_path: Path) -> None:
+    assert mean_over_splits("digits", "quick", "test/accuracy", tracking, tmp_path) >= 0.97
+
+
+@pytest.mark.usefixtures("server")
+def test_fashion_mnist_reaches_088_with_its_bundled_space(tmp_path: Path) -> None:
+    if not FASHION_MNIST.is_dir():
+        message = "Fashion-MNIST is not installed (Debian: apt-get install dataset-fashion-mnist)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+
+    ran = train(tmp_path, "--data", f"idx:{FASHION_MNIST}", "--space", "fashion-mnist")
+
+    assert ran.returncode == 0, ran.stderr
+    [tested] = [run for run in Store(tmp_path).children() if "test/accuracy" in run.data.metrics]
+    assert tested.data.metrics["test/accuracy"] >= 0.88
+    assert tested.data.params["n_layers"] == "1"
