@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from flows.data.splitting import SplitParameters
 from flows.data.store import DatasetReference, open_dataset, raw_test_rows
+from flows.errors import RunFailedError, TableError
 from flows.ingest import ingest
 from flows.parameters import ComputeParameters, PromotionParameters, TaskChoice, TrainParameters
 from flows.promotion import Decision, baseline_prediction, decide, score_rows
@@ -20,6 +21,7 @@ from flows.spaces import expand, load_space
 from flows.tracking.registry import (
     CHAMPION,
     RegisteredVersion,
+    check_model_name,
     last_retrained_digest,
     load_registered,
     record_decision,
@@ -89,8 +91,9 @@ def retrain(
     started = time.monotonic()
     dataset = ingest(parameters.data, parameters.target, parameters.task, parameters.split, parameters.datasets)
     ingest_seconds = time.monotonic() - started
+    name = parameters.model or parameters.experiment or dataset.name
+    check_model_name(name)
     tracking = open_tracking(parameters.experiment or dataset.name)
-    name = parameters.model or tracking.experiment
     if last_retrained_digest(tracking, name) == dataset.digest:
         message = f"the data is unchanged since the last retraining of {name!r} (digest {dataset.digest[:12]})"
         get_run_logger().info("Ends early: %s", message)
@@ -126,7 +129,14 @@ def judge(
     constant = np.full(len(rows), baseline_prediction(opened.task, labels), dtype=labels.dtype)
 
     def scored(version: RegisteredVersion) -> np.ndarray:
-        return score_rows(opened.task, target, load_registered(tracking, version).predict(None, rows))
+        try:
+            predicted = load_registered(tracking, version).predict(None, rows)
+        except TableError as error:
+            raise RunFailedError(
+                f"{version.name} version {version.version} cannot be measured on this data: {error}; "
+                f"train under another model name, or take the alias {CHAMPION} off that version"
+            ) from error
+        return score_rows(opened.task, target, predicted)
 
     return decide(
         opened.task,

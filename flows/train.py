@@ -14,7 +14,7 @@ from flows.ingest import ingest
 from flows.parameters import ComputeParameters, TaskChoice, TrainParameters
 from flows.search import SearchOutcome, search
 from flows.spaces import expand, load_space
-from flows.tracking.registry import RegisteredVersion, register_winner
+from flows.tracking.registry import RegisteredVersion, check_model_name, register_winner
 from flows.tracking.search_runs import SearchRun, TrialRecord, search_run
 from flows.tracking.store import Tracking, open_tracking
 
@@ -85,6 +85,8 @@ def train_on(dataset: DatasetReference, parameters: TrainParameters, ingest_seco
     """Search on an ingested dataset, evaluate, and register the winner: what `train` and `retrain` share."""
     space = load_space(parameters.space)
     opened = open_dataset(dataset)
+    name = parameters.model or parameters.experiment or dataset.name
+    check_model_name(name)
     tracking = open_tracking(parameters.experiment or dataset.name)
     seconds = {"ingest": ingest_seconds}
     with search_run(tracking, opened, parameters.space, space) as run:
@@ -95,7 +97,6 @@ def train_on(dataset: DatasetReference, parameters: TrainParameters, ingest_seco
 
         started = time.monotonic()
         evaluation = evaluate(dataset, outcome, run)
-        name = parameters.model or tracking.experiment
         registered = register(tracking, evaluation.winner, dataset, name)
         seconds["evaluate"] = time.monotonic() - started
         if outcome.trained:

@@ -1,6 +1,7 @@
 """What every test stands on: programs that report to nobody, and servers and stores of their own."""
 
 import atexit
+import contextlib
 import os
 import shutil
 import tempfile
@@ -44,7 +45,9 @@ def _empty_store() -> Path:
     from mlflow import MlflowClient
 
     database = Path(_HOME) / "empty.db"
-    MlflowClient(tracking_uri=f"sqlite:///{database}").search_experiments()
+    # The store notes the working directory as the place of its default experiment's files.
+    with contextlib.chdir(_HOME):
+        MlflowClient(tracking_uri=f"sqlite:///{database}").search_experiments()
     return database
 
 

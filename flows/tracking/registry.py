@@ -168,12 +168,11 @@ def _signature(dataset: Dataset, example: pd.DataFrame) -> ModelSignature:
 def _column_type(dtype: Any) -> DataType | AnyType:
     """Return what MLflow is to check of a column.
 
-    Nothing, if it holds 64-bit integers: MLflow makes no double of them, so a column of doubles would refuse 3,
-    and one of longs refuses 3.0 and takes 3.5 for 3 in a request over HTTP. The model itself checks all columns.
+    Nothing, if it holds truth values or 64-bit integers. MLflow takes no 0 for a boolean and makes no double of a
+    64-bit integer, so a column of doubles would refuse 3; and one of longs refuses 3.0, and takes 3.5 for 3 in a
+    request over HTTP. The model itself checks all columns.
     """
-    if is_bool_dtype(dtype):
-        return DataType.boolean
-    if is_integer_dtype(dtype) and dtype.itemsize == np.int64().itemsize:
+    if is_bool_dtype(dtype) or (is_integer_dtype(dtype) and dtype.itemsize == np.int64().itemsize):
         return AnyType()  # type: ignore[no-untyped-call]
     return DataType.double
 

@@ -263,7 +263,7 @@ def wines(in_its_own_store: Path) -> Served:
 
 
 @pytest.fixture(scope="module")
-def patients(tmp_path_factory: pytest.TempPathFactory, in_its_own_store: Path) -> Served:
+def patients(in_its_own_store: Path) -> Served:
     """Diabetes: a quantity of 25 to 346."""
     directory = in_its_own_store / "patients"
     directory.mkdir()

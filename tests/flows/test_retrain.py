@@ -1,0 +1,91 @@
+"""`retrain` called in this process: what it keeps when it fails, and that both models are judged on the same rows."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.schemas.objects import State
+from sklearn.datasets import load_diabetes, load_wine
+
+from flows.errors import InputError, RunFailedError
+from flows.retrain import RetrainReport, retrain
+from flows.tracking.registry import CHAMPION, last_retrained_digest, version_by_alias
+from flows.tracking.store import Tracking, open_tracking
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server", "tracking_store")]
+
+MODEL = "wines"
+
+
+def run(space: str, data: str = f"{MODEL}.csv", **changes: Any) -> State[Any]:
+    """Retrain on a file of the working directory and return the state it ends in, or raise what it raises."""
+    parameters = {"data": data, "target": "target", "space": space, "compute": {"workers": 1}, **changes}
+    state: State[Any] = retrain(**parameters, return_state=True)
+    state.result(raise_on_failure=True)
+    return state
+
+
+def write_space(name: str, learning_rate: float, epochs: int) -> str:
+    Path(name).write_text(f"grid:\n  hidden: [[8]]\n  learning_rate: [{learning_rate}]\n  epochs: [{epochs}]\n")
+    return name
+
+
+def write_wines(rows: int, **renamed: str) -> None:
+    frame = load_wine(as_frame=True).frame.iloc[-rows:].rename(columns=renamed)
+    frame.to_csv(f"{MODEL}.csv", index=False)
+
+
+def kept(tracking: Tracking) -> tuple[object, object]:
+    return version_by_alias(tracking, MODEL, CHAMPION), last_retrained_digest(tracking, MODEL)
+
+
+def test_a_retraining_that_fails_leaves_the_champion_and_is_done_again() -> None:
+    good, diverging = write_space("good.yaml", 0.1, 10), write_space("diverging.yaml", 1e30, 2)
+    write_wines(170)
+    assert run(good).name == "Promoted"
+    before = kept(open_tracking(MODEL))
+    assert None not in before
+
+    write_wines(178)
+    with pytest.raises(RunFailedError, match="all 1 trials diverged"):
+        run(diverging)
+
+    assert kept(open_tracking(MODEL)) == before
+    # The data counts as new until a retraining on it came to a decision.
+    assert run(good).name in ("Promoted", "Refused")
+    assert kept(open_tracking(MODEL))[1] != before[1]
+
+
+def test_a_champion_that_cannot_read_the_new_columns_is_named_and_stays() -> None:
+    good = write_space("good.yaml", 0.1, 10)
+    write_wines(170)
+    run(good)
+    before = kept(open_tracking(MODEL))
+
+    write_wines(178, hue="tint")
+    with pytest.raises(RunFailedError, match=r"wines version 1 cannot be measured on this data: missing columns"):
+        run(good)
+
+    assert kept(open_tracking(MODEL)) == before
+
+
+def test_the_rmse_that_decides_is_the_one_on_the_test_rows_in_the_unit_of_the_target() -> None:
+    load_diabetes(as_frame=True).frame.to_csv("patients.csv", index=False)
+
+    state = run(write_space("small.yaml", 0.01, 30), data="patients.csv")
+
+    report: RetrainReport = state.result()
+    assert state.name == "Promoted"
+    assert report.decision.over_baseline.challenger == pytest.approx(
+        report.train.evaluation.test["test/rmse"], rel=1e-5
+    )
+    assert 40 < report.decision.over_baseline.challenger < report.decision.over_baseline.other < 100
+
+
+def test_a_model_name_that_mlflow_refuses_stops_before_anything_is_trained() -> None:
+    write_wines(178)
+
+    with pytest.raises(InputError, match="team/wines"):
+        run(write_space("good.yaml", 0.1, 10), model="team/wines")
+
+    assert open_tracking(MODEL).client().search_runs([open_tracking(MODEL).experiment_id]) == []
