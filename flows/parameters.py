@@ -85,6 +85,14 @@ class TrainParameters(Strict):
     compute: ComputeParameters = ComputeParameters()
     datasets: str = Field(default="datasets", description="Directory of the prepared datasets")
 
+    def experiment_for(self, dataset_name: str) -> str:
+        """Return the MLflow experiment: the one named, or the dataset's name."""
+        return self.experiment or dataset_name
+
+    def model_for(self, dataset_name: str) -> str:
+        """Return the registered model: the one named, or the experiment's name."""
+        return self.model or self.experiment_for(dataset_name)
+
 
 class PromotionParameters(Strict):
     """When a challenger replaces the champion."""

@@ -25,6 +25,7 @@ from flows.tracking.registry import (
     last_retrained_digest,
     load_registered,
     record_decision,
+    remember_digest,
     version_by_alias,
 )
 from flows.tracking.store import Tracking, open_tracking
@@ -91,9 +92,9 @@ def retrain(
     started = time.monotonic()
     dataset = ingest(parameters.data, parameters.target, parameters.task, parameters.split, parameters.datasets)
     ingest_seconds = time.monotonic() - started
-    name = parameters.model or parameters.experiment or dataset.name
+    name = parameters.model_for(dataset.name)
     check_model_name(name)
-    tracking = open_tracking(parameters.experiment or dataset.name)
+    tracking = open_tracking(parameters.experiment_for(dataset.name))
     if last_retrained_digest(tracking, name) == dataset.digest:
         message = f"the data is unchanged since the last retraining of {name!r} (digest {dataset.digest[:12]})"
         get_run_logger().info("Ends early: %s", message)
@@ -101,6 +102,10 @@ def retrain(
 
     report = train_on(dataset, parameters, ingest_seconds)
     champion = version_by_alias(tracking, name, CHAMPION)
+    if champion == report.registered:
+        # The data went back to what the champion was trained on: there is nothing to judge.
+        remember_digest(tracking, name, dataset.digest)
+        return Completed(name="Refused", message="the winner of the search is the champion itself, which stands")
     decision = judge(tracking, dataset, report.registered, champion, promotion)
     record_decision(tracking, report.registered, decision, dataset.digest)
     _publish(report.registered, champion, decision)

@@ -85,9 +85,9 @@ def train_on(dataset: DatasetReference, parameters: TrainParameters, ingest_seco
     """Search on an ingested dataset, evaluate, and register the winner: what `train` and `retrain` share."""
     space = load_space(parameters.space)
     opened = open_dataset(dataset)
-    name = parameters.model or parameters.experiment or dataset.name
+    name = parameters.model_for(dataset.name)
     check_model_name(name)
-    tracking = open_tracking(parameters.experiment or dataset.name)
+    tracking = open_tracking(parameters.experiment_for(dataset.name))
     seconds = {"ingest": ingest_seconds}
     with search_run(tracking, opened, parameters.space, space) as run:
         started = time.monotonic()

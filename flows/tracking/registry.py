@@ -199,4 +199,9 @@ def record_decision(tracking: Tracking, challenger: RegisteredVersion, decision:
     client.set_model_version_tag(challenger.name, version, tags.PROMOTION_REASON, decision.reason)
     if decision.promoted:
         client.set_registered_model_alias(challenger.name, CHAMPION, version)
-    client.set_registered_model_tag(challenger.name, tags.RETRAINED_ON, digest)
+    remember_digest(tracking, challenger.name, digest)
+
+
+def remember_digest(tracking: Tracking, name: str, digest: str) -> None:
+    """Write on a registered model which data it was last retrained on, to a decision."""
+    tracking.client().set_registered_model_tag(name, tags.RETRAINED_ON, digest)

@@ -1,7 +1,10 @@
 """What the tests of the flows share: a small dataset and an MLflow store, both real."""
 
+from collections.abc import Iterator
+
 import pytest
 
+from flows.compute.clusters import start_local_cluster
 from flows.data.sources import read_source
 from flows.data.splitting import SplitParameters
 from flows.data.store import Dataset, open_dataset, write_dataset
@@ -39,6 +42,14 @@ def tracking(tracking_store: str) -> Tracking:
 def server(prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the command report to a server that runs already, which saves each test the start of its own."""
     monkeypatch.setenv("PREFECT_API_URL", prefect_server)
+
+
+@pytest.fixture(scope="session")
+def cluster(prefect_server: str) -> Iterator[str]:
+    """The address of one Dask scheduler with a worker, for tests that would each wait for one to start."""
+    assert prefect_server
+    with start_local_cluster(workers=1) as started:
+        yield started.scheduler_address
 
 
 @pytest.fixture(scope="session")

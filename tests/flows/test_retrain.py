@@ -12,14 +12,21 @@ from flows.retrain import RetrainReport, retrain
 from flows.tracking.registry import CHAMPION, last_retrained_digest, version_by_alias
 from flows.tracking.store import Tracking, open_tracking
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server", "tracking_store")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tracking_store")]
 
 MODEL = "wines"
+COMPUTE: dict[str, Any] = {}
+
+
+@pytest.fixture(autouse=True)
+def on_the_cluster(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `run` use the cluster that the session has."""
+    monkeypatch.setitem(COMPUTE, "scheduler", cluster)
 
 
 def run(space: str, data: str = f"{MODEL}.csv", **changes: Any) -> State[Any]:
     """Retrain on a file of the working directory and return the state it ends in, or raise what it raises."""
-    parameters = {"data": data, "target": "target", "space": space, "compute": {"workers": 1}, **changes}
+    parameters = {"data": data, "target": "target", "space": space, "compute": COMPUTE, **changes}
     state: State[Any] = retrain(**parameters, return_state=True)
     state.result(raise_on_failure=True)
     return state
@@ -89,3 +96,24 @@ def test_a_model_name_that_mlflow_refuses_stops_before_anything_is_trained() -> 
         run(write_space("good.yaml", 0.1, 10), model="team/wines")
 
     assert open_tracking(MODEL).client().search_runs([open_tracking(MODEL).experiment_id]) == []
+
+
+def test_data_that_goes_back_to_what_the_champion_was_trained_on_leaves_it_as_it_was() -> None:
+    space = write_space("good.yaml", 0.1, 10)
+    write_wines(170)
+    run(space)
+    champion = version_by_alias(open_tracking(MODEL), MODEL, CHAMPION)
+    assert champion is not None
+    before = open_tracking(MODEL).client().get_model_version(MODEL, str(champion.version)).tags
+    write_wines(178)
+    run(space)
+    open_tracking(MODEL).client().set_registered_model_alias(MODEL, CHAMPION, str(champion.version))
+
+    write_wines(170)
+    state = run(space)
+
+    assert state.name == "Refused"
+    assert "is the champion itself" in (state.message or "")
+    assert version_by_alias(open_tracking(MODEL), MODEL, CHAMPION) == champion
+    assert open_tracking(MODEL).client().get_model_version(MODEL, str(champion.version)).tags == before
+    assert run(space).name == "Unchanged"
