@@ -188,11 +188,11 @@ class SigmoidCrossEntropy(OutputStage):
 
     def loss(self, xp: ModuleType, z: Array, y: Array) -> Array:
         """Return `sum_l y_l softplus(-z_l)`."""
-        return (y * (xp.maximum(-z, 0) + xp.log1p(xp.exp(-xp.abs(z))))).sum(axis=-1)
+        return (y * (xp.maximum(-z, 0) + xp.log1p(xp.exp(xp.minimum(z, -z))))).sum(axis=-1)
 
     def loss_and_delta(self, xp: ModuleType, z: Array, y: Array) -> tuple[Array, Array]:
         """Return the loss and `- y sigmoid(-z)`."""
-        e = xp.exp(-xp.abs(z))
+        e = xp.exp(xp.minimum(z, -z))
         loss = (y * (xp.maximum(-z, 0) + xp.log1p(e))).sum(axis=-1)
         return loss, -y * xp.where(z > 0, e, 1) / (1 + e)
 
