@@ -309,6 +309,11 @@ def test_smoothing_gives_every_class_its_share_and_every_label_a_half():
     )
 
 
+def test_the_classes_that_share_are_those_of_the_last_axis():
+    y = np.broadcast_to(np.eye(4), (2, 4, 4))
+    np.testing.assert_allclose(smooth_labels(y[:, :3], 0.2, "cross_entropy").sum(axis=-1), 1, rtol=1e-15)
+
+
 @pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_smoothing_keeps_dtype_and_argument_and_none_is_none(loss, dtype):
@@ -397,7 +402,11 @@ def test_float32_stays_float32(phi, loss):
 
 @pytest.mark.parametrize("phi", sorted(ACTIVATIONS.keys() - {"sigmoid", "softmax"}))
 def test_cross_entropy_of_outputs_that_are_no_probabilities_is_refused(phi):
-    with pytest.raises(ValueError, match=f"'cross_entropy' .* '{phi}' .* use output_activation 'softmax' or 'sigmoid'"):
+    message = (
+        f"loss 'cross_entropy' takes the logarithm of the output, which output_activation '{phi}' can make zero or "
+        "negative: use output_activation 'softmax' or 'sigmoid', or loss 'mse'"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         output_stage(phi, "cross_entropy")
 
 
@@ -408,7 +417,7 @@ def test_binary_cross_entropy_of_anything_but_a_sigmoid_is_refused(phi):
         f"output_activation '{phi}' does not give: use output_activation 'sigmoid', or loss 'cross_entropy' with "
         "output_activation 'softmax' for classes that exclude each other"
     )
-    with pytest.raises(ValueError, match=re.escape(message)):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         output_stage(phi, "binary_cross_entropy")
 
 

@@ -61,8 +61,15 @@ def test_a_registered_activation_trains_as_one_of_ours():
     assert check_gradients(Network(architecture, CPU), parameters, x, RIGHT_CLASSES).worst < 1e-9
 
 
+def test_a_registered_derivative_is_given_z_and_h():
+    register_activation("cube", lambda _, z: z**3, lambda xp, z, h: 2 * z * z + xp.abs(h * z) ** 0.5)
+    z = np.array([-2.0, 3.0])
+    np.testing.assert_allclose(activation("cube").derivative(np, z, z**3), [12, 27], rtol=1e-15)
+
+
 def test_a_registered_loss_trains_as_one_of_ours():
     register_loss("log_cosh", log_cosh, log_cosh_derivative)
+    assert output_stage("identity", "log_cosh").criterion.name == "log_cosh"
     assert output_stage("identity", "log_cosh").loss(np, np.array([[[1.0, -1.0]]]), np.zeros((1, 2))) == pytest.approx(
         2 * np.log(np.cosh(1))
     )
