@@ -118,14 +118,20 @@ class Backend:
     # Named operations
 
     def gather(self, samples: Array, order: Array | slice, dtype: npt.DTypeLike) -> Array:
-        """Return `samples[order]` as `dtype`, (B, D), from samples (N, D) of any number type; order: int64 (B,) or a slice."""
+        """Return `samples[order]` as `dtype`, (B, D).
+
+        Parameters
+        ----------
+        samples : (N, D) array of any number type
+        order : (B,) int64 array, or a slice
+        """
         return samples[order].astype(dtype, copy=False)
 
     def multiply(
         self,
         a: Array,
         b: Array,
-        out: Array,
+        out: Array | None = None,
         *,
         alpha: float = 1.0,
         beta: float = 0.0,
@@ -133,7 +139,7 @@ class Backend:
         transpose_b: bool = False,
         scratch: Array | None = None,
     ) -> Array:
-        """Write `out = alpha op(a) op(b) + beta out` for every trial and return `out`.
+        """Write `out = alpha op(a) op(b) + beta out` for every trial and return `out`, a new array where none is given.
 
         With `alpha=-1, beta=1` and the learning rate in the delta, a gradient and its SGD update are one call.
 
@@ -142,14 +148,15 @@ class Backend:
         a, b : (T, rows, columns) or (rows, columns) arrays
             A matrix without trials is shared by all of them. `transpose_a` and `transpose_b` transpose
             what is multiplied, without a copy.
-        out : (T, rows, columns) array
+        out : (T, rows, columns) array, optional
+            Needed where `beta` is not 0.
         scratch : array like out, optional
             Where the plain form may put the product; without it one is allocated when `beta` is not 0.
         """
         left = a.swapaxes(-1, -2) if transpose_a else a
         right = b.swapaxes(-1, -2) if transpose_b else b
         product = self.xp.matmul(left, right, out=scratch if beta else out)
-        return _combine(out, product, alpha, beta)
+        return _combine(product if out is None else out, product, alpha, beta)
 
     def sum_batch(
         self, delta: Array, out: Array, *, alpha: float = 1.0, beta: float = 0.0, scratch: Array | None = None
@@ -165,7 +172,14 @@ class Backend:
         return _combine(out, total, alpha, beta)
 
     def affine(self, h: Array, w: Array, b: Array) -> Array:
-        """Return `z = h w + b`, (T, B, units); h (T, B, inputs) or (B, inputs), w (T, inputs, units), b (T, 1, units)."""
+        """Return `z = h w + b`, (T, B, units).
+
+        Parameters
+        ----------
+        h : (T, B, inputs) or (B, inputs) array
+        w : (T, inputs, units) array
+        b : (T, 1, units) array
+        """
         z = self.xp.matmul(h, w)
         z += b
         return z
@@ -180,7 +194,17 @@ class Backend:
         return sigma.chain(self.xp, delta, z, h)
 
     def loss_and_delta(self, stage: LossStage, z: Array, y: Array, scale: Array) -> tuple[Array, Array]:
-        """Return each sample's loss, (T, B), and `scale dL/dz`, (T, B, C), of logits z, targets y (B, C), scale (T,)."""
+        """Return every sample's loss, (T, B), and `scale dL/dz`, (T, B, C).
+
+        Parameters
+        ----------
+        z : (T, B, C) array
+            Logits.
+        y : (B, C) array
+            Targets.
+        scale : (T,) array
+            A factor of each trial's delta, such as `learning_rate / B`.
+        """
         loss, delta = stage.loss_and_delta(self.xp, z, y)
         delta *= scale[:, None, None]
         return loss, delta

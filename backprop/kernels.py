@@ -6,7 +6,7 @@ operations of `Backend`; under ThreadSanitizer it has no race. **Nothing here ha
 ``pytest tests/gpu`` does that where there is one.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -135,7 +135,7 @@ class CupyBackend(Backend):
         self,
         a: Array,
         b: Array,
-        out: Array,
+        out: Array | None = None,
         *,
         alpha: float = 1.0,
         beta: float = 0.0,
@@ -148,7 +148,9 @@ class CupyBackend(Backend):
         cuBLAS counts by columns, and a matrix stored by rows is its transpose stored by columns. So the product
         asked for is `out^T = op(b)^T op(a)^T`: the operands change places and keep their flags.
         """
-        if not self._takes(out.dtype, a, b, out):
+        if out is None and self._takes(a.dtype, a, b):
+            out = self.xp.empty(_product_shape(a, b, transpose_a, transpose_b), a.dtype)
+        if out is None or not self._takes(out.dtype, a, b, out):
             return super().multiply(
                 a, b, out, alpha=alpha, beta=beta, transpose_a=transpose_a, transpose_b=transpose_b, scratch=scratch
             )
@@ -225,7 +227,7 @@ class CupyBackend(Backend):
     def _affine_activation(self, h: Array, w: Array, b: Array, code: int) -> tuple[Array, Array]:
         trials, _, units = w.shape
         rows = h.shape[-2]
-        z = self.multiply(h, w, self.xp.empty((trials, rows, units), w.dtype))
+        z = self.multiply(h, w)
         activated = z if code == ACTIVATION_CODES["identity"] else self.xp.empty_like(z)
         self._launch(
             "bias_activation",
@@ -285,6 +287,63 @@ class CupyBackend(Backend):
             "add_losses", loss.dtype, (trials, 1), loss, total, np.int32(rows), threads=threads, shared=8 * threads
         )
 
+    def online_epoch(
+        self,
+        weights: Sequence[Array],
+        biases: Sequence[Array],
+        x: Array,
+        y: Array,
+        order: Array,
+        rates: Array,
+        *,
+        sigma: str,
+        phi: str,
+        loss: str,
+    ) -> Array:
+        """Train networks of one hidden layer for an epoch, an update a sample, in one launch: a block a trial.
+
+        Parameters
+        ----------
+        weights, biases : [(T, D, H), (T, H, C)] and [(T, 1, H), (T, 1, C)] arrays
+            Updated in place.
+        x, y : (N, D) and (N, C) arrays of the dtype of the weights
+        order : (steps,) int64 array
+            The samples in the order of their updates.
+        rates : (T,) array of the dtype of the weights
+        sigma, phi, loss : str
+            An elementwise activation; then softmax with cross_entropy, or an elementwise activation with mse.
+
+        Returns
+        -------
+        (T,) float64 array
+            The sum of every sample's loss before the update it led to.
+
+        Raises
+        ------
+        ValueError
+            The kernel has no such network: `online_kernel_trains` says so before.
+        """
+        if not online_kernel_trains(len(weights) - 1, sigma, phi, loss):
+            raise ValueError(f"online_epoch trains no {len(weights) - 1} hidden layers of {sigma}, {phi} with {loss}")
+        dtype = weights[0].dtype
+        if not self._takes(dtype, *weights, *biases, x, y, rates, order=order):
+            raise ValueError(f"online_epoch takes contiguous arrays of {dtype} and an order of int64")
+        trials, inputs, hidden = weights[0].shape
+        outputs = weights[1].shape[2]
+        total = self.xp.empty(trials, "float64")
+        codes = (ACTIVATION_CODES[sigma], ACTIVATION_CODES.get(phi, 0), loss == "mse")
+        sizes = (len(order), inputs, hidden, outputs)
+        self._launch(
+            "online_epoch",
+            dtype,
+            (trials, 1),
+            *(weights[0], biases[0], weights[1], biases[1], x, y, order, rates, total),
+            *map(np.int32, (*codes, *sizes)),
+            threads=ONLINE_THREADS,
+            shared=online_shared_bytes(ONLINE_THREADS, hidden, outputs, dtype.itemsize),
+        )
+        return total
+
     # Launching
 
     def _takes(self, dtype: npt.DTypeLike, *arrays: Array, order: Array | None = None) -> bool:
@@ -316,6 +375,12 @@ class CupyBackend(Backend):
         return {dtype: self.xp.RawModule(code=source(), options=compile_options(dtype)) for dtype in REAL}
 
 
+def online_kernel_trains(hidden_layers: int, sigma: str, phi: str, loss: str) -> bool:
+    """Return whether `CupyBackend.online_epoch` has a network of these hidden layers, activations and loss."""
+    output = (phi == "softmax" and loss == "cross_entropy") or (phi in ACTIVATION_CODES and loss == "mse")
+    return hidden_layers == 1 and sigma in ACTIVATION_CODES and output
+
+
 def activation_code(sigma: ActivationStage) -> int | None:
     """Return the number ``kernels.cu`` knows an activation by, or None: a user's own may not take a name of ours."""
     return ACTIVATION_CODES.get(sigma.name)
@@ -323,6 +388,11 @@ def activation_code(sigma: ActivationStage) -> int | None:
 
 def _flat(array: Array) -> bool:
     return bool(array.flags.c_contiguous) and array.size > 0
+
+
+def _product_shape(a: Array, b: Array, transpose_a: bool, transpose_b: bool) -> tuple[int, ...]:
+    trials = a.shape[:-2] or b.shape[:-2]
+    return (*trials, a.shape[-1 if transpose_a else -2], b.shape[-2 if transpose_b else -1])
 
 
 def _apart(matrices: Array) -> int:

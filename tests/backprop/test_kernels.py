@@ -261,6 +261,99 @@ def test_an_online_epoch_is_one_launch_and_equals_the_stages(hidden, outputs, ph
         assert_equal(found, twin, dtype, scale=20)
 
 
+def test_the_backend_launches_an_online_epoch_once(kernels_on_double, dtype, draw):
+    backend, trials = kernels_on_double, 2
+    shapes = [(4, 5), (1, 5), (5, 3), (1, 3)]
+    parameters = [draw.normal(size=(trials, *shape)).astype(dtype) for shape in shapes]
+    x, y = draw.normal(size=(6, 4)).astype(dtype), np.eye(3)[[0, 1, 2, 2, 1, 0]].astype(dtype)
+    order, rates = np.array([5, 0, 3]), np.array([0.1, 0.3], dtype)
+    w1, b1, w2, b2, *rest = [backend.to_device(each) for each in (*parameters, x, y, order, rates)]
+    with backend.xp.counted() as counts:
+        total = backend.online_epoch([w1, w2], [b1, b2], *rest, sigma="tanh", phi="softmax", loss="cross_entropy")
+    assert counts == type(counts)(launches=1, host_reads=0, transfers=0)
+    wanted = online_by_stages(parameters, x, y, order, rates, "tanh", "softmax", "cross_entropy")
+    np.testing.assert_allclose(total.get(), wanted, rtol=50 * TOLERANCE[dtype])
+    for found, twin in zip((w1, b1, w2, b2), parameters, strict=True):
+        assert_equal(found.get(), twin, dtype, scale=20)
+    with pytest.raises(ValueError, match="online_epoch trains no 1 hidden layers of tanh, softmax with mse"):
+        backend.online_epoch([w1, w2], [b1, b2], *rest, sigma="tanh", phi="softmax", loss="mse")
+    with pytest.raises(ValueError, match="online_epoch takes contiguous arrays"):
+        backend.online_epoch([w1, w2[:, ::-1]], [b1, b2], *rest, sigma="tanh", phi="identity", loss="mse")
+
+
+# The optimisers, by the formulas of their papers
+
+
+def momentum(w, g, v, rate, mu, nesterov):
+    v = mu * v + g
+    return w - rate * (g + mu * v if nesterov else v), v
+
+
+def rmsprop(w, g, s, rate, rho, epsilon):
+    s = rho * s + (1 - rho) * g**2
+    return w - rate * g / (np.sqrt(s) + epsilon), s
+
+
+def adamw(w, g, m, v, rate, b1, b2, step, epsilon, decay):
+    m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g**2
+    towards = (m / (1 - b1**step)) / (np.sqrt(v / (1 - b2**step)) + epsilon)
+    return w - rate * decay * w - rate * towards, m, v
+
+
+@pytest.fixture(params=THREADS)
+def update(request, dtype, draw):
+    """Run an update kernel on (3, 2, 5) parameters and state; return what it made of them and their old values."""
+
+    def run_update(kernel: str, states: int, *numbers, per_trial: int):
+        arrays = [draw.normal(size=(3, 2, 5)).astype(dtype) for _ in range(2 + states)]
+        arrays[2:] = [np.abs(array) for array in arrays[2:]]
+        before = [array.astype("float64") for array in arrays]
+        given = [np.array(number, dtype) for number in numbers[:per_trial]] + list(numbers[per_trial:])
+        run(kernel, dtype, *arrays, *given, 10, grid=(2, 3), threads=request.param)
+        return [arrays[0], *arrays[2:]], before
+
+    return run_update
+
+
+def trialwise(*numbers):
+    return [np.array(number, "float64")[:, None, None] for number in numbers]
+
+
+def assert_updated(found, wanted, dtype):
+    for array, twin in zip(found, wanted, strict=True):
+        assert_equal(array, twin.astype(dtype), dtype, scale=8)
+
+
+RATES = [0.1, 0.01, 1.0]
+
+
+def test_sgd(update, dtype):
+    found, (w, g) = update("sgd_update", 0, RATES, per_trial=1)
+    assert_updated(found, [w - trialwise(RATES)[0] * g], dtype)
+
+
+@pytest.mark.parametrize("nesterov", [0, 1])
+def test_momentum(update, dtype, nesterov):
+    mus = [0.0, 0.5, 0.9]
+    found, (w, g, v) = update("momentum_update", 1, RATES, mus, nesterov, per_trial=2)
+    assert_updated(found, momentum(w, g, v, *trialwise(RATES, mus), nesterov), dtype)
+
+
+def test_rmsprop(update, dtype):
+    numbers = RATES, [0.9, 0.99, 0.5], [1e-8, 1e-3, 0.1]
+    found, (w, g, s) = update("rmsprop_update", 1, *numbers, per_trial=3)
+    assert_updated(found, rmsprop(w, g, s, *trialwise(*numbers)), dtype)
+
+
+@pytest.mark.parametrize("step", [1, 100])
+def test_adam_and_adamw(update, dtype, step):
+    b1, b2, epsilons, decays = [0.9, 0.8, 0.0], [0.999, 0.99, 0.9], [1e-8, 1e-3, 0.1], [0.0, 0.01, 0.1]
+    corrections = [1 - np.array(b) ** step for b in (b1, b2)]
+    found, (w, g, m, v) = update("adam_update", 2, RATES, b1, b2, *corrections, epsilons, decays, per_trial=7)
+    rates, c1, c2, eps, decay = trialwise(RATES, b1, b2, epsilons, decays)
+    assert_updated(found, adamw(w, g, m, v, rates, c1, c2, step, eps, decay), dtype)
+
+
 # Races
 
 
@@ -280,6 +373,11 @@ int main(int count, char **arguments) {
   launch(2, 2, 4, [&] { bias_activation(z.data(), b1.data(), delta.data(), TANH, 3, 2); });
   launch(2, 1, 4, [&] { activation_chain(delta.data(), z.data(), delta.data(), IDENTITY, 12); });
   launch(2, 2, 4, [&] { bias_accumulate(delta.data(), b1.data(), -1, 1, 3, 2); });
+  launch(2, 2, 4, [&] { sgd_update(z.data(), delta.data(), rate.data(), 6); });
+  launch(2, 2, 4, [&] { momentum_update(z.data(), delta.data(), W1.data(), rate.data(), scale.data(), 1, 6); });
+  launch(2, 2, 4, [&] { rmsprop_update(z.data(), delta.data(), W1.data(), rate.data(), rate.data(), rate.data(), 6); });
+  launch(2, 2, 4, [&] { adam_update(z.data(), delta.data(), W1.data(), W1.data(), rate.data(), rate.data(), rate.data(),
+      scale.data(), scale.data(), rate.data(), rate.data(), 6); });
   launch(2, 1, 4, [&] { gather_rows(x.data(), order.data(), z.data(), 4, 3); });
 }
 """
