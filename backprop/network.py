@@ -171,15 +171,13 @@ class Network:
 
     def forward(self, parameters: Parameters, x: Array) -> Trace:
         """Run the stages on a batch x, (B, D), keeping what the backward pass needs."""
-        xp = self.backend.xp
+        *hidden, output = zip(parameters.weights, parameters.biases, strict=True)
         trace = Trace(h=[x], z=[])
-        last = len(parameters.weights) - 1
-        for k, (w, b) in enumerate(zip(parameters.weights, parameters.biases, strict=True)):
-            z = xp.matmul(trace.h[k], w)
-            z += b
+        for k, (w, b) in enumerate(hidden):
+            z, h = self.backend.affine_activation(trace.h[k], w, b, self.sigma)
             trace.z.append(z)
-            if k < last:
-                trace.h.append(self.sigma.value(xp, z))
+            trace.h.append(h)
+        trace.z.append(self.backend.affine(trace.h[-1], *output))
         return trace
 
     def backward(self, parameters: Parameters, trace: Trace, delta: Array, out: Parameters) -> Parameters:
@@ -193,13 +191,13 @@ class Network:
         out : Parameters
             Where the result is written, shaped like `parameters`; it is returned.
         """
-        xp = self.backend.xp
+        backend = self.backend
         for k in reversed(range(len(parameters.weights))):
-            xp.matmul(trace.h[k].swapaxes(-1, -2), delta, out=out.weights[k])
-            delta.sum(axis=1, keepdims=True, out=out.biases[k])
+            backend.multiply(trace.h[k], delta, out=out.weights[k], transpose_a=True)
+            backend.sum_batch(delta, out=out.biases[k])
             if k > 0:
-                dh = xp.matmul(delta, parameters.weights[k].swapaxes(-1, -2))
-                delta = self.sigma.chain(xp, dh, trace.z[k - 1], trace.h[k])
+                dh = backend.multiply(delta, parameters.weights[k], transpose_b=True)
+                delta = backend.chain(self.sigma, dh, trace.z[k - 1], trace.h[k])
         return out
 
     def predict(self, parameters: Parameters, x: Array) -> Array:
