@@ -6,7 +6,7 @@ A trial trains the same in any stack, so a stack may be split wherever memory sa
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from backprop.backend import Backend, OutOfMemoryError
+from backprop.backend import Backend, OutOfMemoryError, is_out_of_memory
 from backprop.training import EpochReport, Stack
 
 TrainStack = Callable[[Stack], Iterator[EpochReport]]
@@ -42,7 +42,9 @@ def train_in_halves(train_stack: TrainStack, stack: Stack, backend: Backend) -> 
                 reported.update(dict.fromkeys(told.trials, report.epoch))
                 if told.trials:
                     yield told
-        except OutOfMemoryError as error:
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
             if len(places) == 1:
                 raise OutOfMemoryError(
                     f"trial {places[0]} does not fit into memory alone: lower batch_size or the widths of hidden, "

@@ -160,55 +160,64 @@ extern "C" __global__ void gather_bytes(
   gather(samples, order, out, rows, width);
 }
 
-// The optimisers. Each parameter is (T, size), each number of a trial is (T). Grid: (any, T).
+// The optimisers, as optimizers.py derives them. Each parameter w, its gradient g and its memories are (T, size); each
+// number of a trial is (T) and double, whatever the dtype of the stack. Grid: (any, T).
 
 // w -= rate g
-extern "C" __global__ void sgd_update(real *w, const real *g, const real *rate, int size) {
+extern "C" __global__ void sgd_update(real *w, const real *g, const double *rate, int size) {
   long long first = (long long)blockIdx.y * size;
+  real mu = rate[blockIdx.y];
   for (int k = blockIdx.x * blockDim.x + threadIdx.x; k < size; k += gridDim.x * blockDim.x)
-    w[first + k] -= rate[blockIdx.y] * g[first + k];
+    w[first + k] -= mu * g[first + k];
 }
 
-// v = momentum v + g;  w -= rate v, or with Nesterov's look ahead w -= rate (g + momentum v)
+// m = momentum m + g;  w -= rate m, or with Nesterov's look ahead w -= rate (g + momentum m)
 extern "C" __global__ void momentum_update(
-    real *w, const real *g, real *v, const real *rate, const real *momentum, int nesterov, int size) {
+    real *w, const real *g, real *m, const double *rate, const double *momentum, int nesterov, int size) {
   long long first = (long long)blockIdx.y * size;
-  real mu = momentum[blockIdx.y];
+  real mu = rate[blockIdx.y], keep = momentum[blockIdx.y];
   for (int k = blockIdx.x * blockDim.x + threadIdx.x; k < size; k += gridDim.x * blockDim.x) {
-    real slope = g[first + k], velocity = mu * v[first + k] + slope;
-    v[first + k] = velocity;
-    w[first + k] -= rate[blockIdx.y] * (nesterov ? slope + mu * velocity : velocity);
+    real slope = g[first + k], velocity = keep * m[first + k] + slope;
+    m[first + k] = velocity;
+    w[first + k] -= mu * (nesterov ? slope + keep * velocity : velocity);
   }
 }
 
-// s = decay s + (1 - decay) g^2;  w -= rate g / (sqrt(s) + epsilon)
+// v = decay v + (1 - decay) g^2;  w -= rate g / (sqrt(v) + epsilon)
 extern "C" __global__ void rmsprop_update(
-    real *w, const real *g, real *s, const real *rate, const real *decay, const real *epsilon, int size) {
+    real *w, const real *g, real *v, const double *rate, const double *decay, const double *epsilon, int size) {
   long long first = (long long)blockIdx.y * size;
-  real rho = decay[blockIdx.y];
+  real mu = rate[blockIdx.y], keep = decay[blockIdx.y], take = 1 - decay[blockIdx.y], floor = epsilon[blockIdx.y];
   for (int k = blockIdx.x * blockDim.x + threadIdx.x; k < size; k += gridDim.x * blockDim.x) {
-    real slope = g[first + k], square = rho * s[first + k] + (real(1) - rho) * slope * slope;
-    s[first + k] = square;
-    w[first + k] -= rate[blockIdx.y] * slope / (sqrt(square) + epsilon[blockIdx.y]);
+    real slope = g[first + k], square = keep * v[first + k] + take * slope * slope;
+    v[first + k] = square;
+    w[first + k] -= mu * slope / (sqrt(square) + floor);
   }
 }
 
-// w -= rate weight_decay w (AdamW; weight_decay 0 is Adam)
+// w *= 1 - rate weight_decay, if `decays`: AdamW, and weights only
 // m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
-// w -= rate (m / correction1) / (sqrt(v / correction2) + epsilon),  correction_i = 1 - beta_i^step
+// w -= rate / (1 - beta1^step) m / (sqrt(v / (1 - beta2^step)) + epsilon).  Shared: two doubles.
 extern "C" __global__ void adam_update(
-    real *w, const real *g, real *m, real *v, const real *rate, const real *beta1, const real *beta2,
-    const real *correction1, const real *correction2, const real *epsilon, const real *weight_decay, int size) {
-  long long first = (long long)blockIdx.y * size;
-  int t = blockIdx.y;
-  real b1 = beta1[t], b2 = beta2[t], mu = rate[t];
+    real *w, const real *g, real *m, real *v, const double *rate, const double *beta1, const double *beta2,
+    const double *epsilon, const double *weight_decay, int decays, int step, int size) {
+  int trial = blockIdx.y;
+  long long first = (long long)trial * size;
+  // A power in double is slow on many GPUs: one thread of the block takes it for all.
+  if (threadIdx.x == 0) {
+    shared_memory[0] = 1 - pow(beta1[trial], (double)step);
+    shared_memory[1] = sqrt(1 - pow(beta2[trial], (double)step));
+  }
+  __syncthreads();
+  real mu = rate[trial] / shared_memory[0], unbias = 1 / shared_memory[1];
+  real keep1 = beta1[trial], take1 = 1 - beta1[trial], keep2 = beta2[trial], take2 = 1 - beta2[trial];
+  real floor = epsilon[trial], left = decays ? 1 - rate[trial] * weight_decay[trial] : 1;
   for (int k = blockIdx.x * blockDim.x + threadIdx.x; k < size; k += gridDim.x * blockDim.x) {
-    real slope = g[first + k], mean = b1 * m[first + k] + (real(1) - b1) * slope;
-    real square = b2 * v[first + k] + (real(1) - b2) * slope * slope;
+    real slope = g[first + k], mean = keep1 * m[first + k] + take1 * slope;
+    real square = keep2 * v[first + k] + take2 * slope * slope;
     m[first + k] = mean;
     v[first + k] = square;
-    real shrunk = w[first + k] * (real(1) - mu * weight_decay[t]);
-    w[first + k] = shrunk - mu * (mean / correction1[t]) / (sqrt(square / correction2[t]) + epsilon[t]);
+    w[first + k] = left * w[first + k] - mu * mean / (sqrt(square) * unbias + floor);
   }
 }
 

@@ -97,13 +97,7 @@ def test_a_device_with_too_little_memory_trains_the_stack_in_parts(kernels_on_do
 
     def on_device(stack: Stack) -> Iterator[EpochReport]:
         parts.append(len(stack.trials))
-        reports = train(stack, samples(20, 1), samples(10, 2), kernels_on_double)
-        while True:
-            with kernels_on_double.epoch():
-                report = next(reports, None)
-            if report is None:
-                return
-            yield report
+        yield from train(stack, samples(20, 1), samples(10, 2), kernels_on_double)
 
     wanted = outcome(train_in_halves(on_device, wide, kernels_on_double))
     device.memory_limit = int(share * device.peak_bytes)

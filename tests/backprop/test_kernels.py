@@ -304,12 +304,12 @@ def adamw(w, g, m, v, rate, b1, b2, step, epsilon, decay):
 def update(request, dtype, draw):
     """Run an update kernel on (3, 2, 5) parameters and state; return what it made of them and their old values."""
 
-    def run_update(kernel: str, states: int, *numbers, per_trial: int):
+    def run_update(kernel: str, states: int, *numbers, per_trial: int, shared: int = 0):
         arrays = [draw.normal(size=(3, 2, 5)).astype(dtype) for _ in range(2 + states)]
         arrays[2:] = [np.abs(array) for array in arrays[2:]]
         before = [array.astype("float64") for array in arrays]
-        given = [np.array(number, dtype) for number in numbers[:per_trial]] + list(numbers[per_trial:])
-        run(kernel, dtype, *arrays, *given, 10, grid=(2, 3), threads=request.param)
+        given = [np.array(number, "float64") for number in numbers[:per_trial]] + list(numbers[per_trial:])
+        run(kernel, dtype, *arrays, *given, 10, grid=(2, 3), threads=request.param, shared=shared)
         return [arrays[0], *arrays[2:]], before
 
     return run_update
@@ -346,12 +346,13 @@ def test_rmsprop(update, dtype):
 
 
 @pytest.mark.parametrize("step", [1, 100])
-def test_adam_and_adamw(update, dtype, step):
-    b1, b2, epsilons, decays = [0.9, 0.8, 0.0], [0.999, 0.99, 0.9], [1e-8, 1e-3, 0.1], [0.0, 0.01, 0.1]
-    corrections = [1 - np.array(b) ** step for b in (b1, b2)]
-    found, (w, g, m, v) = update("adam_update", 2, RATES, b1, b2, *corrections, epsilons, decays, per_trial=7)
-    rates, c1, c2, eps, decay = trialwise(RATES, b1, b2, epsilons, decays)
-    assert_updated(found, adamw(w, g, m, v, rates, c1, c2, step, eps, decay), dtype)
+@pytest.mark.parametrize("decays", [0, 1])
+def test_adam_and_adamw(update, dtype, step, decays):
+    b1, b2, epsilons, shrink = [0.9, 0.8, 0.0], [0.999, 0.99, 0.9], [1e-8, 1e-3, 0.1], [0.0, 0.01, 0.1]
+    numbers = RATES, b1, b2, epsilons, shrink, decays, step
+    found, (w, g, m, v) = update("adam_update", 2, *numbers, per_trial=5, shared=16)
+    rates, c1, c2, eps, decay = trialwise(RATES, b1, b2, epsilons, shrink)
+    assert_updated(found, adamw(w, g, m, v, rates, c1, c2, step, eps, decays * decay), dtype)
 
 
 # Races
@@ -363,7 +364,7 @@ static real number(int k) { return real(((k * 37) % 19 - 9) / 10.0); }
 int main(int count, char **arguments) {
   removed_barrier = atoi(arguments[1]);
   vector<real> z(12), y(6), scale(2, 1), loss(4), delta(12), W1(12), b1(4), W2(8), b2(4), x(9), rate(2, real(0.1));
-  vector<double> total(2);
+  vector<double> total(2), numbers(2, 0.5);
   vector<long long> order = {2, 0, 1, 2};
   for (auto *each : {&z, &y, &W1, &W2, &x}) for (size_t k = 0; k < each->size(); ++k) (*each)[k] = number(k);
   launch(2, 1, 4, [&] { softmax_cross_entropy(z.data(), y.data(), scale.data(), loss.data(), delta.data(), 2, 3, 4); });
@@ -373,11 +374,12 @@ int main(int count, char **arguments) {
   launch(2, 2, 4, [&] { bias_activation(z.data(), b1.data(), delta.data(), TANH, 3, 2); });
   launch(2, 1, 4, [&] { activation_chain(delta.data(), z.data(), delta.data(), IDENTITY, 12); });
   launch(2, 2, 4, [&] { bias_accumulate(delta.data(), b1.data(), -1, 1, 3, 2); });
-  launch(2, 2, 4, [&] { sgd_update(z.data(), delta.data(), rate.data(), 6); });
-  launch(2, 2, 4, [&] { momentum_update(z.data(), delta.data(), W1.data(), rate.data(), scale.data(), 1, 6); });
-  launch(2, 2, 4, [&] { rmsprop_update(z.data(), delta.data(), W1.data(), rate.data(), rate.data(), rate.data(), 6); });
-  launch(2, 2, 4, [&] { adam_update(z.data(), delta.data(), W1.data(), W1.data(), rate.data(), rate.data(), rate.data(),
-      scale.data(), scale.data(), rate.data(), rate.data(), 6); });
+  launch(2, 2, 4, [&] { sgd_update(z.data(), delta.data(), numbers.data(), 6); });
+  launch(2, 2, 4, [&] { momentum_update(z.data(), delta.data(), W1.data(), numbers.data(), numbers.data(), 1, 6); });
+  launch(2, 2, 4, [&] {
+    rmsprop_update(z.data(), delta.data(), W1.data(), numbers.data(), numbers.data(), numbers.data(), 6); });
+  launch(2, 2, 4, [&] { adam_update(z.data(), delta.data(), W1.data(), x.data(), numbers.data(), numbers.data(),
+      numbers.data(), numbers.data(), numbers.data(), 1, 3, 4); });
   launch(2, 1, 4, [&] { gather_rows(x.data(), order.data(), z.data(), 4, 3); });
 }
 """
