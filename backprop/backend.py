@@ -1,3 +1,4 @@
+# ruff: noqa: ARG002 - where the plain form has nothing to do it takes the arguments all the same
 """Which array library computes: NumPy on a CPU, CuPy on a GPU, one code for both.
 
 Every array operation of the core goes through ``Backend``. The two libraries share one interface,
@@ -8,7 +9,7 @@ operation**: here in its plain form, which runs on either library and is the spe
 Shapes, as everywhere: T trials, B batch, D inputs, C outputs, N samples.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
@@ -200,14 +201,63 @@ class Backend:
         ----------
         z : (T, B, C) array
             Logits.
-        y : (B, C) array
-            Targets.
+        y : (B, C) or (T, B, C) array
+            Targets, shared by all trials or each its own.
         scale : (T,) array
             A factor of each trial's delta, such as `learning_rate / B`.
         """
         loss, delta = stage.loss_and_delta(self.xp, z, y)
         delta *= scale[:, None, None]
         return loss, delta
+
+    def fused_update(
+        self,
+        rule: str,
+        p: Array,
+        g: Array,
+        memory: Sequence[Array],
+        numbers: Mapping[str, Array],
+        rate: Array,
+        step: int,
+        *,
+        decays: bool,
+    ) -> bool:
+        """Update a parameter and its memories in place by one kernel; return False where there is none.
+
+        The plain form is `optimizers.Optimizer.update`: whoever gets False calls that.
+
+        Parameters
+        ----------
+        rule : str
+            Name of the optimiser.
+        p, g, memory : (T, rows, columns) arrays
+            The gradient g may be overwritten.
+        numbers, rate : (T, 1, 1) float64 arrays
+            The trials' numbers by the names of the optimiser's fields, and their learning rates.
+        step : int
+            Number of the update, from 1 on.
+        decays : bool
+            AdamW's decay is for this parameter.
+        """
+        return False
+
+    def fused_dropout_mask(
+        self, keys: Array, offset: int, thresholds: Array, scales: Array, shape: tuple[int, int]
+    ) -> Array | None:
+        """Return the masks of a hidden layer, (T, B, units), by one kernel, or None where there is none.
+
+        The plain form is `dropout.Dropout`, which calls this first.
+
+        Parameters
+        ----------
+        keys, thresholds : (T,) uint64 and (T, 1) uint32 arrays
+        offset : int
+            What the hash adds to the keys, below 2^64.
+        scales : (T, 1) array of the masks' dtype
+        shape : tuple of int
+            (B, units).
+        """
+        return None
 
     def add_losses(self, total: Array, loss: Array) -> None:
         """Add the sum over the batch of loss, (T, B), to total, (T,) float64."""

@@ -107,13 +107,15 @@ extern "C" __global__ void bias_accumulate(const real *delta, real *bias, real a
   }
 }
 
-// loss (T, B) and delta (T, B, C) of a softmax cross-entropy from logits z and targets y (B, C), whose rows sum
-// to 1: loss = lse - sum y z, delta = scale (softmax(z) - y), scale (T). One block a row. Shared: blockDim.x reals.
+// loss (T, B) and delta (T, B, C) of a softmax cross-entropy from logits z and targets y, whose rows sum to 1:
+// loss = lse - sum y z, delta = scale (softmax(z) - y), scale (T). y is (B, C), shared by all trials, or (T, B, C);
+// target_rows counts its rows. One block a row. Shared: blockDim.x reals.
 extern "C" __global__ void softmax_cross_entropy(
-    const real *z, const real *y, const real *scale, real *loss, real *delta, int rows, int classes, int total_rows) {
+    const real *z, const real *y, const real *scale, real *loss, real *delta, int rows, int target_rows,
+    int classes, int total_rows) {
   real *scratch = (real *)shared_memory;
   for (int row = blockIdx.x; row < total_rows; row += gridDim.x) {
-    const real *logits = z + (long long)row * classes, *target = y + (long long)(row % rows) * classes;
+    const real *logits = z + (long long)row * classes, *target = y + (long long)(row % target_rows) * classes;
     real *out = delta + (long long)row * classes;
     real largest = logits[0];
     for (int c = threadIdx.x; c < classes; c += blockDim.x)
@@ -218,6 +220,22 @@ extern "C" __global__ void adam_update(
     m[first + k] = mean;
     v[first + k] = square;
     w[first + k] = left * w[first + k] - mu * mean / (sqrt(square) * unbias + floor);
+  }
+}
+
+// mask (T, size) of inverted dropout, as randomness.py and dropout.py draw it: SplitMix64's output function on a
+// counter that starts at keys + offset, two numbers of 32 bits a word, the low one first. Grid: (any, T).
+extern "C" __global__ void dropout_mask(
+    const unsigned long long *keys, unsigned long long offset, const unsigned int *thresholds, const real *scales,
+    real *mask, int size) {
+  unsigned long long start = keys[blockIdx.y] + offset;
+  for (int k = blockIdx.x * blockDim.x + threadIdx.x; k < size; k += gridDim.x * blockDim.x) {
+    unsigned long long word = start + (unsigned long long)(k / 2 + 1) * 0x9E3779B97F4A7C15ULL;
+    word = (word ^ (word >> 30)) * 0xBF58476D1CE4E5B9ULL;
+    word = (word ^ (word >> 27)) * 0x94D049BB133111EBULL;
+    word ^= word >> 31;
+    unsigned int bits = (unsigned int)(k % 2 ? word >> 32 : word);
+    mask[(long long)blockIdx.y * size + k] = bits >= thresholds[blockIdx.y] ? scales[blockIdx.y] : real(0);
   }
 }
 

@@ -46,6 +46,29 @@ SHARED_BYTES = 48 * 1024
 """Shared memory a block has without asking for more."""
 
 
+@dataclass(frozen=True)
+class Update:
+    """How an optimiser's kernel is called: its name, the trials' numbers and the flags it takes, its shared bytes."""
+
+    name: str
+    numbers: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    shared: int = 0
+
+
+_ADAM = ("beta_1", "beta_2", "epsilon")
+
+UPDATES = {
+    "sgd": Update("sgd_update"),
+    "momentum": Update("momentum_update", ("momentum",), ("nesterov",)),
+    "nesterov": Update("momentum_update", ("momentum",), ("nesterov",)),
+    "rmsprop": Update("rmsprop_update", ("decay", "epsilon")),
+    "adam": Update("adam_update", _ADAM, ("decays", "step"), shared=16),
+    "adamw": Update("adam_update", (*_ADAM, "weight_decay"), ("decays", "step"), shared=16),
+}
+"""The kernels of the optimisers, by the names of `optimizers.OPTIMIZERS`."""
+
+
 @cache
 def source() -> str:
     """Return the CUDA source of all kernels."""
@@ -269,6 +292,7 @@ class CupyBackend(Backend):
             loss,
             delta,
             np.int32(rows),
+            np.int32(y.size // classes),
             np.int32(classes),
             np.int32(trials * rows),
             threads=threads,
@@ -286,6 +310,52 @@ class CupyBackend(Backend):
         self._launch(
             "add_losses", loss.dtype, (trials, 1), loss, total, np.int32(rows), threads=threads, shared=8 * threads
         )
+
+    def fused_update(
+        self,
+        rule: str,
+        p: Array,
+        g: Array,
+        memory: Sequence[Array],
+        numbers: Mapping[str, Array],
+        rate: Array,
+        step: int,
+        *,
+        decays: bool,
+    ) -> bool:
+        """Update a parameter and its memories in place, one launch; the numbers are read as they are, in float64."""
+        kernel = UPDATES.get(rule)
+        if kernel is None or not self._takes(p.dtype, p, g, *memory):
+            return False
+        trials, size = len(p), p.size // len(p)
+        given = [numbers[name] for name in kernel.numbers]
+        flags = {"nesterov": rule == "nesterov", "decays": decays and rule == "adamw", "step": step}
+        if rule == "adam":
+            # A kernel of AdamW that does not decay; it reads the number, but uses it not.
+            given.append(rate)
+        self._launch(
+            kernel.name,
+            p.dtype,
+            (_blocks(size), trials),
+            *(p, g, *memory, rate, *given),
+            *(np.int32(flags[flag]) for flag in kernel.flags),
+            np.int32(size),
+            shared=kernel.shared,
+        )
+        return True
+
+    def fused_dropout_mask(
+        self, keys: Array, offset: int, thresholds: Array, scales: Array, shape: tuple[int, int]
+    ) -> Array | None:
+        """Return the masks of a hidden layer, one launch."""
+        if not self._takes(scales.dtype, scales):
+            return None
+        trials, size = len(keys), shape[0] * shape[1]
+        mask = self.xp.empty((trials, *shape), scales.dtype)
+        grid = (_blocks(size), trials)
+        numbers = (keys, np.uint64(offset), thresholds, scales, mask, np.int32(size))
+        self._launch("dropout_mask", scales.dtype, grid, *numbers)
+        return mask
 
     def online_epoch(
         self,

@@ -175,14 +175,16 @@ def test_biases_accumulate_the_sum_over_the_batch(alpha, beta, threads, dtype, d
 @pytest.mark.parametrize("threads", THREADS)
 @pytest.mark.parametrize("classes", [1, 2, 5, 17])
 @pytest.mark.parametrize("size", [1, 30, 1000])
-def test_loss_and_delta_of_a_softmax_cross_entropy(size, classes, threads, dtype, draw):
+@pytest.mark.parametrize("shared", [True, False])
+def test_loss_and_delta_of_a_softmax_cross_entropy(size, classes, shared, threads, dtype, draw):
     z = (size * draw.uniform(-1, 1, size=(3, 4, classes))).astype(dtype)
-    y = np.eye(classes)[draw.integers(0, classes, 4)].astype(dtype) * 0.9 + np.array(0.1 / classes, dtype)
+    codes = draw.integers(0, classes, 4 if shared else (3, 4))
+    y = (np.eye(classes)[codes] * 0.9 + 0.1 / classes).astype(dtype)
     scale = np.array([0.1, 1, 3], dtype)
-    wanted = CPU.loss_and_delta(output_stage("softmax", "cross_entropy"), z, y.astype(dtype), scale)
+    wanted = CPU.loss_and_delta(output_stage("softmax", "cross_entropy"), z, y, scale)
     loss, delta = np.full((3, 4), np.nan, dtype), np.full_like(z, np.nan)
     run(
-        "softmax_cross_entropy", dtype, z, y.astype(dtype), scale, loss, delta, 4, classes, 12,
+        "softmax_cross_entropy", dtype, z, y, scale, loss, delta, 4, 4 if shared else 12, classes, 12,
         grid=(5, 1), threads=threads, shared=threads * z.itemsize,
     )  # fmt: skip
     assert_equal(loss, wanted[0], dtype, scale=size)
@@ -192,7 +194,7 @@ def test_loss_and_delta_of_a_softmax_cross_entropy(size, classes, threads, dtype
 def test_cross_entropy_of_logits_40_and_minus_40_where_the_second_is_true_is_80():
     loss, delta = np.zeros((1, 1)), np.zeros((1, 1, 3))
     z, y = np.array([[[40.0, -40, 0]]]), np.array([[0.0, 1, 0]])
-    run("softmax_cross_entropy", "float64", z, y, np.ones(1), loss, delta, 1, 3, 1, threads=3, shared=24)
+    run("softmax_cross_entropy", "float64", z, y, np.ones(1), loss, delta, 1, 1, 3, 1, threads=3, shared=24)
     assert loss == pytest.approx(80, rel=1e-15)
 
 
@@ -367,7 +369,8 @@ int main(int count, char **arguments) {
   vector<double> total(2), numbers(2, 0.5);
   vector<long long> order = {2, 0, 1, 2};
   for (auto *each : {&z, &y, &W1, &W2, &x}) for (size_t k = 0; k < each->size(); ++k) (*each)[k] = number(k);
-  launch(2, 1, 4, [&] { softmax_cross_entropy(z.data(), y.data(), scale.data(), loss.data(), delta.data(), 2, 3, 4); });
+  launch(2, 1, 4, [&] {
+    softmax_cross_entropy(z.data(), y.data(), scale.data(), loss.data(), delta.data(), 2, 2, 3, 4); });
   launch(2, 1, 4, [&] { add_losses(loss.data(), total.data(), 2); });
   launch(2, 1, 4, [&] { online_epoch(W1.data(), b1.data(), W2.data(), b2.data(), x.data(), y.data(), order.data(),
       rate.data(), total.data(), TANH, IDENTITY, 0, 4, 3, 2, 2); });

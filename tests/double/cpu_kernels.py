@@ -18,6 +18,7 @@ C_TYPES = {
     "double": ctypes.c_double,
     "int": ctypes.c_int,
     "long long": ctypes.c_longlong,
+    "unsigned long long": ctypes.c_ulonglong,
 }
 NUMPY_NAMES = {
     "float": "float32",
@@ -25,6 +26,8 @@ NUMPY_NAMES = {
     "int": "int32",
     "long long": "int64",
     "unsigned char": "uint8",
+    "unsigned int": "uint32",
+    "unsigned long long": "uint64",
 }
 
 

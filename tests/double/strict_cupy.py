@@ -155,7 +155,21 @@ def _in_place(name: str) -> Callable[..., Any]:
     return apply
 
 
-for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and_", "or_", "xor"):
+for _name in (
+    "add",
+    "sub",
+    "mul",
+    "truediv",
+    "floordiv",
+    "mod",
+    "pow",
+    "matmul",
+    "and_",
+    "or_",
+    "xor",
+    "lshift",
+    "rshift",
+):
     _dunder = _name.strip("_")
     setattr(DeviceArray, f"__{_dunder}__", _operator(_name))
     setattr(DeviceArray, f"__r{_dunder}__", _operator(_name, reflected=True))
