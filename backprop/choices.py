@@ -1,6 +1,7 @@
 """Picking one of a table of named things, with an error that helps, and adding to such a table."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from difflib import get_close_matches
 from typing import TypeVar
 
@@ -35,3 +36,17 @@ def check_new_name(argument: str, name: object, choices: Mapping[str, object]) -
         raise ValueError(f"{argument} {name!r} cannot be registered: use a name of letters, digits and underscores")
     if name in choices:
         raise ValueError(f"{argument} {name!r} is taken: use a name other than {', '.join(choices)}")
+
+
+def named(kind: type[Choice], numbers: Mapping[str, object]) -> Choice:
+    """Return a dataclass made of numbers by name, such as come from a configuration.
+
+    Raises
+    ------
+    ValueError
+        The dataclass has no such number, with the nearest suggested, or refuses a value.
+    """
+    known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
+    for name in numbers:
+        choose(f"{kind.__name__} number", name, known)
+    return kind(**numbers)

@@ -100,7 +100,7 @@ def test_a_wrong_derivative_of_a_hidden_activation_is_noticed(broken):
     network = Network(architecture, CPU)
     case = random_case(architecture, trials=2, batch=5, seed=0)
     assert check_gradients(network, *case).worst < TOLERANCE
-    network.sigma = broken()
+    network.sigmas = [broken()]
     assert check_gradients(network, *case).worst > 1e-4
 
 
