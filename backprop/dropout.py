@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backprop.backend import Array, Backend
-from backprop.randomness import Stream, hash_keys, hashed_bits
+from backprop.randomness import Stream, hash_keys, hash_offset, hashed_bits
 
 
 class Dropout:
@@ -39,7 +39,7 @@ class Dropout:
         hidden: Sequence[int],
         dtype: npt.DTypeLike,
     ) -> None:
-        self._xp = backend.xp
+        self._backend = backend
         self._hidden = tuple(hidden)
         p = np.array(rates, "float64")[:, None]
         self._keys = backend.to_device(hash_keys(seeds, Stream.DROPOUT))
@@ -51,6 +51,9 @@ class Dropout:
         return [self._mask(step, layer, batch, units) for layer, units in enumerate(self._hidden)]
 
     def _mask(self, step: int, layer: int, batch: int, units: int) -> Array:
-        bits = hashed_bits(self._xp, self._keys, step, layer, batch * units)
-        mask = (bits >= self._thresholds) * self._scales
-        return mask.reshape(-1, batch, units)
+        offset = hash_offset(step, layer)
+        fused = self._backend.fused_dropout_mask(self._keys, offset, self._thresholds, self._scales, (batch, units))
+        if fused is not None:
+            return fused
+        bits = hashed_bits(self._backend.xp, self._keys, offset, batch * units)
+        return ((bits >= self._thresholds) * self._scales).reshape(-1, batch, units)

@@ -89,8 +89,8 @@ class Optimizer(ABC):
         """
 
     @staticmethod  # noqa: B027 - most optimisers do nothing here
-    def shrink(weights: Sequence[Array], c: Numbers) -> None:
-        """Shrink the weights in place before they are updated."""
+    def shrink(w: Array, c: Numbers) -> None:
+        """Shrink a layer's weights in place before they are updated."""
 
 
 @dataclass(frozen=True)
@@ -275,10 +275,9 @@ class AdamW(Adam):
         return {**Adam.coefficients(xp, n, rate, step), "keep": 1 - rate * n["weight_decay"]}
 
     @staticmethod
-    def shrink(weights: Sequence[Array], c: Numbers) -> None:
+    def shrink(w: Array, c: Numbers) -> None:
         """Keep `1 - mu d` of every weight."""
-        for w in weights:
-            w *= c["keep"]
+        w *= c["keep"]
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {kind.name: kind for kind in (SGD, Momentum, Nesterov, RMSProp, Adam, AdamW)}
@@ -315,15 +314,17 @@ def clip_to_norm(xp: ModuleType, gradients: Parameters, limit: Array) -> None:
 
 
 def add_penalties(
-    xp: ModuleType, parameters: Parameters, gradients: Parameters, l2: Array, l1: Array, scratch: Parameters
+    xp: ModuleType, parameters: Parameters, gradients: Parameters, l2: Array, l1: Array, scratch: Sequence[Array]
 ) -> None:
     """Add the penalties' gradient to that of the weights: `g := g + l2 W + l1 sign(W)`; biases are exempt.
 
     Parameters
     ----------
     l2, l1 : (T, 1, 1) arrays
+    scratch : sequence of arrays like the weights, then others
+        Overwritten.
     """
-    for w, g, s in zip(parameters.weights, gradients.weights, scratch.weights, strict=True):
+    for w, g, s in zip(parameters.weights, gradients.weights, scratch, strict=False):
         g += xp.multiply(w, l2, out=s)
         xp.sign(w, out=s)
         s *= l1
@@ -363,7 +364,7 @@ class StackOptimizer:
         self._numbers = {
             field.name: self._column([getattr(one, field.name) for one in optimizers]) for field in fields(self.kind)
         }
-        self._scratch = parameters.empty_like(backend)
+        self._scratch = list(parameters.empty_like(backend))
         self._memory_of = [[list(memory)[k] for memory in self.memories.values()] for k, _ in enumerate(parameters)]
         self._l2, self._l1 = [self._column(strength).astype(self._dtype) for strength in (l2, l1)]
         self._penalised = any((*l2, *l1))
@@ -373,7 +374,7 @@ class StackOptimizer:
     def set_rates(self, rates: HostArray) -> None:
         """Take the learning rates of the updates to come, (T,)."""
         self._rate = self._column(rates)
-        self._coefficients = self._cast(1)
+        self._coefficients: dict[str, Array] = {}
 
     def step(self, parameters: Parameters, gradients: Parameters, t: int) -> None:
         """Update the parameters in place from the gradients of the mean loss, which are overwritten.
@@ -385,17 +386,27 @@ class StackOptimizer:
         """
         xp = self._backend.xp
         if self.kind.timed:
-            self._coefficients = self._cast(t)
+            self._coefficients = {}
         if self._clipped:
             clip_to_norm(xp, gradients, self._clip_norm)
         if self._penalised:
             add_penalties(xp, parameters, gradients, self._l2, self._l1, self._scratch)
-        self.kind.shrink(parameters.weights, self._coefficients)
-        for p, g, memory, scratch in zip(parameters, gradients, self._memory_of, self._scratch, strict=True):
-            self.kind.update(xp, p, g, memory, self._coefficients, scratch)
+        for k, (p, g) in enumerate(zip(parameters, gradients, strict=True)):
+            self._update(k, p, g, t, is_weight=k < len(parameters.weights))
 
-    def _cast(self, step: int) -> dict[str, Array]:
-        values = self.kind.coefficients(self._backend.xp, self._numbers, self._rate, step)
+    def _update(self, k: int, p: Array, g: Array, t: int, *, is_weight: bool) -> None:
+        """Update parameter number k, by the backend's kernel or, where it has none, by the rule as written."""
+        memory = self._memory_of[k]
+        name, numbers, rate = self.kind.name, self._numbers, self._rate
+        if self._backend.fused_update(name, p, g, memory, numbers, rate, t, decays=is_weight):
+            return
+        c = self._coefficients = self._coefficients or self._cast(t)
+        if is_weight:
+            self.kind.shrink(p, c)
+        self.kind.update(self._backend.xp, p, g, memory, c, self._scratch[k])
+
+    def _cast(self, t: int) -> dict[str, Array]:
+        values = self.kind.coefficients(self._backend.xp, self._numbers, self._rate, t)
         return {name: value.astype(self._dtype) for name, value in values.items()}
 
     def _column(self, values: Sequence[float] | HostArray) -> Array:

@@ -39,23 +39,29 @@ def hash_keys(seeds: Sequence[int], stream: Stream) -> HostArray:
     return np.array([np.random.SeedSequence([seed, int(stream)]).generate_state(1, np.uint64)[0] for seed in seeds])
 
 
-def hashed_bits(xp: ModuleType, keys: Array, step: int, layer: int, count: int) -> Array:
-    """Return `count` random numbers of 32 bits for every key: a function of (key, step, layer) and the position.
+def hash_offset(step: int, layer: int) -> int:
+    """Return where the counter of `hashed_bits` starts for a step and a layer, below 2^64."""
+    return (step * STEP + layer * LAYER) % WORD
 
-    SplitMix64's output function on a counter that starts at another place for every key, step and layer.
+
+def hashed_bits(xp: ModuleType, keys: Array, offset: int, count: int) -> Array:
+    """Return `count` random numbers of 32 bits for every key: a function of (key, offset) and the position.
+
+    SplitMix64's output function on a counter that starts at the sum of key and offset.
     (Steele, Lea and Flood, Fast splittable pseudorandom number generators, 2014, figure 16, with the
     constants of Stafford's variant 13.)
 
     Parameters
     ----------
     keys : (T,) uint64 array of the module `xp`
+    offset : int
+        From `hash_offset`.
 
     Returns
     -------
     (T, count) uint32 array
     """
-    start = keys + np.uint64((step * STEP + layer * LAYER) % WORD)
-    x = start[:, None] + xp.arange(1, count // 2 + 2, dtype="uint64") * np.uint64(ELEMENT)
+    x = (keys + np.uint64(offset))[:, None] + xp.arange(1, count // 2 + 2, dtype="uint64") * np.uint64(ELEMENT)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         x ^= x >> np.uint64(shift)
         x *= np.uint64(factor)
