@@ -417,10 +417,13 @@ class CupyBackend(Backend):
     # Launching
 
     def _takes(self, dtype: npt.DTypeLike, *arrays: Array, order: Array | None = None) -> bool:
-        """Return whether our kernels take these arrays: all contiguous, all of one real dtype, not empty."""
+        """Return whether our kernels take these arrays: on the device, contiguous, of one real dtype, not empty.
+
+        A host array is left to the plain form, where CuPy refuses it with an error that says so.
+        """
         return (
             np.dtype(dtype).name in REAL
-            and all(array.dtype == dtype and _flat(array) for array in arrays)
+            and all(isinstance(array, self.xp.ndarray) and array.dtype == dtype and _flat(array) for array in arrays)
             and (order is None or (order.dtype == np.int64 and _flat(order)))
         )
 

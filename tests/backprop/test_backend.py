@@ -1,4 +1,5 @@
 import sys
+from dataclasses import fields
 from types import ModuleType
 
 import numpy as np
@@ -7,8 +8,10 @@ import pytest
 from backprop import Backend, DeviceError, select_backend
 from backprop.activations import ACTIVATIONS
 from backprop.backend import OutOfMemoryError, _usable_cupy
+from backprop.dropout import Dropout
 from backprop.kernels import CupyBackend
 from backprop.losses import output_stage
+from backprop.optimizers import OPTIMIZERS
 
 without_gpu = pytest.mark.skipif(_usable_cupy() is not None, reason="this machine has a CUDA device")
 
@@ -172,9 +175,10 @@ def test_affine_activation_and_chain(backend, dtype, tolerance, name):
 @pytest.mark.parametrize(
     ("phi", "loss"), [("softmax", "cross_entropy"), ("sigmoid", "cross_entropy"), ("identity", "mse")]
 )
-def test_loss_and_delta_come_scaled_per_trial(backend, dtype, tolerance, phi, loss):
+@pytest.mark.parametrize("targets", [[0, 1, 2, 3, 0, 1], [[0, 1, 2, 3, 0, 1], [3] * 6, [1, 0] * 3]])
+def test_loss_and_delta_come_scaled_per_trial(backend, dtype, tolerance, phi, loss, targets):
     draw = np.random.default_rng(4)
-    z, y = draw.normal(size=(3, 6, 4)).astype(dtype), np.eye(4)[[0, 1, 2, 3, 0, 1]].astype(dtype)
+    z, y = draw.normal(size=(3, 6, 4)).astype(dtype), np.eye(4)[targets].astype(dtype)
     scale = np.array([0.1, 1, 3], dtype)
     losses, delta = output_stage(phi, loss).loss_and_delta(np, z, y)
     total = np.array([1.0, 2, 3])
@@ -195,6 +199,60 @@ def test_samples_are_gathered_as_the_dtype_whatever_they_are_kept_as(backend, st
     assert samples.dtype == ("uint8" if stored == "uint8" and isinstance(backend, CupyBackend) else dtype)
     same(backend, backend.gather(samples, rows, dtype), host[order].astype(dtype), 0)
     same(backend, backend.gather(samples, slice(2, 5), dtype), host[2:5].astype(dtype), 0)
+
+
+NUMBERS = {
+    "momentum": [0.0, 0.5, 0.9],
+    "decay": [0.9, 0.99, 0.5],
+    "beta_1": [0.9, 0.8, 0.0],
+    "beta_2": [0.999, 0.99, 0.9],
+    "epsilon": [1e-8, 1e-3, 0.1],
+    "weight_decay": [0.0, 0.01, 0.1],
+}
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 1e-5)])
+@pytest.mark.parametrize("step", [1, 100])
+@pytest.mark.parametrize("decays", [False, True])
+@pytest.mark.parametrize("rule", OPTIMIZERS)
+def test_an_update_on_a_gpu_is_one_launch_and_equals_the_optimiser(
+    kernels_on_double, rule, decays, step, dtype, tolerance
+):
+    backend, kind, draw = kernels_on_double, OPTIMIZERS[rule], np.random.default_rng(8)
+    p, g = draw.normal(size=(2, 3, 4, 5)).astype(dtype)
+    memory = list(draw.uniform(size=(len(kind.memories), 3, 4, 5)).astype(dtype))
+    numbers = {field.name: np.array(NUMBERS[field.name])[:, None, None] for field in fields(kind)}
+    rate = np.array([0.1, 0.01, 1.0])[:, None, None]
+    on_p, on_g, on_rate, *on_memory = on(backend, p, g, rate, *memory)
+    on_numbers = {name: backend.to_device(value) for name, value in numbers.items()}
+    with backend.xp.counted() as counts:
+        assert backend.fused_update(rule, on_p, on_g, on_memory, on_numbers, on_rate, step, decays=decays)
+    assert counts == type(counts)(launches=1, host_reads=0, transfers=0)
+    coefficients = {name: c.astype(dtype) for name, c in kind.coefficients(np, numbers, rate, step).items()}
+    if decays and "keep" in coefficients:
+        p *= coefficients["keep"]
+    kind.update(np, p, g, memory, coefficients, np.empty_like(p))
+    for found, wanted in zip((on_p, *on_memory), (p, *memory), strict=True):
+        same(backend, found, wanted, tolerance)
+
+
+def test_without_kernels_an_update_is_left_to_the_optimiser(strict_cupy, kernels_on_double):
+    array, one = kernels_on_double.xp.zeros((2, 3, 4)), kernels_on_double.xp.ones((2, 1, 1))
+    given = array, array, [], {}, one, 1
+    assert not Backend(strict_cupy).fused_update("sgd", *given, decays=False)
+    assert not kernels_on_double.fused_update("a user's own", *given, decays=False)
+    assert not kernels_on_double.fused_update("sgd", array[:, ::2], *given[1:], decays=False)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("batch", "units"), [(5, 4), (3, 3), (1, 1)])
+def test_masks_of_dropout_are_the_same_bits_on_every_backend(backend, batch, units, dtype):
+    rates, seeds, hidden = [0.0, 0.5, 0.9], [1, 2, 3], [units, 2 * units]
+    wanted = Dropout(Backend(np), rates, seeds, hidden, dtype).masks(2**40 + 3, batch)
+    found = Dropout(backend, rates, seeds, hidden, dtype).masks(2**40 + 3, batch)
+    for mask, twin in zip(found, wanted, strict=True):
+        assert mask.shape == (3, batch, mask.shape[2])
+        same(backend, mask, twin, 0)
 
 
 def test_fetch_brings_all_by_name(backend):
@@ -218,6 +276,11 @@ def test_what_kernels_do_not_take_is_computed_plainly(kernels_on_double):
     assert backend.affine(array[:0], backend.xp.zeros((0, 4, 2)), backend.xp.zeros((0, 1, 2))).shape == (0, 8, 2)
     whole = backend.to_device(np.ones((2, 3), "int64"))
     assert backend.chain(ACTIVATIONS["identity"], whole, whole, whole) is whole
+
+
+def test_a_host_array_among_device_arrays_is_refused_as_such(kernels_on_double):
+    with pytest.raises(TypeError, match=r"host array \(3, 5, 4\) among device arrays: use Backend.to_device"):
+        kernels_on_double.affine(kernels_on_double.xp.zeros((6, 5)), np.ones((3, 5, 4)), np.ones((3, 1, 4)))
 
 
 def test_each_operation_on_a_gpu_is_one_launch_or_two(kernels_on_double):
