@@ -1,4 +1,4 @@
-"""What several tests of the core share: a CPU backend, and the script that recorded what PyTorch computes."""
+"""What several tests of the core share: a CPU backend, and the scripts that recorded what PyTorch computes."""
 
 import importlib.util
 import os
@@ -23,13 +23,24 @@ def cpu() -> Backend:
 
 @pytest.fixture(scope="session")
 def recording() -> ModuleType:
-    """The recording script. Where CI runs, torch may not be missing: the oracle would fall silent."""
+    """The script that recorded gradients and trajectories of plain SGD."""
+    return recording_script("record_gradients")
+
+
+@pytest.fixture(scope="session")
+def training_recording() -> ModuleType:
+    """The script that recorded optimisers and schedules."""
+    return recording_script("record_training")
+
+
+def recording_script(name: str) -> ModuleType:
+    """A recording script. Where CI runs, torch may not be missing: the oracle would fall silent."""
     if importlib.util.find_spec("torch") is None:
         reason = "PyTorch is not installed: `pip install 'backprop[bench]'` to hold the records to it"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
-    spec = importlib.util.spec_from_file_location("record_gradients", REFERENCES / "record_gradients.py")
+    spec = importlib.util.spec_from_file_location(name, REFERENCES / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     script = importlib.util.module_from_spec(spec)
