@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backprop import losses
+from backprop import activations, losses
 from backprop.backend import ActivationStage, Array, Backend, HostArray, LossStage
 
 SOURCE = Path(__file__).with_name("kernels.cu")
@@ -29,6 +29,8 @@ ACTIVATION_CODES = {
     )
 }
 """The numbers ``kernels.cu`` knows the elementwise activations by."""
+
+_KNOWN_ACTIVATIONS = {type(activations.ACTIVATIONS[name]) for name in ACTIVATION_CODES}
 
 REAL = {"float32": "float", "float64": "double"}
 """What ``real`` is for each dtype of a stack."""
@@ -455,8 +457,8 @@ def online_kernel_trains(hidden_layers: int, sigma: str, phi: str, loss: str) ->
 
 
 def activation_code(sigma: ActivationStage) -> int | None:
-    """Return the number ``kernels.cu`` knows an activation by, or None: a user's own may not take a name of ours."""
-    return ACTIVATION_CODES.get(sigma.name)
+    """Return the number ``kernels.cu`` knows an activation by, or None for a user's own, whatever it is called."""
+    return ACTIVATION_CODES.get(sigma.name) if type(sigma) in _KNOWN_ACTIVATIONS else None
 
 
 def _flat(array: Array) -> bool:

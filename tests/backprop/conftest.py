@@ -8,12 +8,42 @@ from types import ModuleType
 import numpy as np
 import pytest
 from double.fixtures import backend, kernels_on_double, strict_cupy
+from double.host_facing import host_facing
 
-from backprop import Backend
+from backprop import Backend, Network
 
 __all__ = ["backend", "kernels_on_double", "strict_cupy"]
 
 REFERENCES = Path(__file__).parents[1] / "references"
+
+
+ON_THE_DOUBLE = {"test_against_pytorch", "test_gradcheck", "test_network", "test_training"}
+"""Tests of the core that run on NumPy, and again on the strict double of CuPy with our kernels."""
+
+NUMPY_ONLY = {
+    "test_backward_is_linear_in_delta_so_the_learning_rate_may_be_folded_in": "allocates for NumPy itself",
+    "test_digits_are_learned": "takes too long on a double",
+}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    module = metafunc.module.__name__.rpartition(".")[2]
+    if module in ON_THE_DOUBLE and metafunc.function.__name__ not in NUMPY_ONLY and hasattr(metafunc.module, "CPU"):
+        metafunc.parametrize("core_runs_on", ["numpy", "double"], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def core_runs_on(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put the double in the place of a test module's ``CPU``; the test's host arrays are moved at the door."""
+    if getattr(request, "param", "numpy") == "numpy":
+        return
+    monkeypatch.setattr(request.module, "CPU", request.getfixturevalue("kernels_on_double"))
+    for name in ("forward", "backward", "descend", "predict", "gradients"):
+        monkeypatch.setattr(Network, name, host_facing(getattr(Network, name), lambda network: network.backend))
+    for name in ("evaluate", "check_gradients"):
+        if hasattr(request.module, name):
+            function = getattr(request.module, name)
+            monkeypatch.setattr(request.module, name, host_facing(function, lambda network: network.backend))
 
 
 @pytest.fixture(scope="session")
