@@ -10,7 +10,7 @@ import pytest
 from double.fixtures import backend, kernels_on_double, strict_cupy
 from double.host_facing import host_facing
 
-from backprop import Backend, Network
+from backprop import Backend, Network, training
 
 __all__ = ["backend", "kernels_on_double", "strict_cupy"]
 
@@ -40,10 +40,9 @@ def core_runs_on(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(request.module, "CPU", request.getfixturevalue("kernels_on_double"))
     for name in ("forward", "backward", "descend", "predict", "gradients"):
         monkeypatch.setattr(Network, name, host_facing(getattr(Network, name), lambda network: network.backend))
-    for name in ("evaluate", "check_gradients"):
-        if hasattr(request.module, name):
-            function = getattr(request.module, name)
-            monkeypatch.setattr(request.module, name, host_facing(function, lambda network: network.backend))
+    for module, name in ((training, "evaluate"), (request.module, "check_gradients")):
+        if hasattr(module, name):
+            monkeypatch.setattr(module, name, host_facing(getattr(module, name), lambda network: network.backend))
 
 
 @pytest.fixture(scope="session")
