@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from backprop import Architecture, Backend, GradientCheck, Network, Parameters, check_gradients
 from backprop.activations import ACTIVATIONS, Relu, Sigmoid, Softmax, Tanh
+from backprop.dropout import Dropout
 from backprop.losses import MeanSquaredError, SoftmaxCrossEntropy, Staged
 
 CPU = Backend(np)
@@ -35,30 +36,34 @@ def random_case(
     return Parameters(weights, biases), draw.uniform(-1, 1, (batch, architecture.inputs)), y
 
 
-def beside_a_kink(network: Network, parameters: Parameters, x: np.ndarray, y: np.ndarray) -> bool:
-    *hidden, output = network.forward(parameters, x).z
-    bent = hidden if network.architecture.activation in BENT_AT_ZERO else []
-    bent = [*bent, output] if network.architecture.output_activation in BENT_AT_ZERO else bent
-    residual = network.predict(parameters, x) - y
+def beside_a_kink(network: Network, parameters: Parameters, x: np.ndarray, y: np.ndarray, masks: list | None) -> bool:
+    trace = network.forward(parameters, x, masks)
+    sigmas = (*network.architecture.activations, network.architecture.output_activation)
+    bent = [z for sigma, z in zip(sigmas, trace.z, strict=True) if sigma in BENT_AT_ZERO]
+    residual = network.output_stage.outputs(np, trace.logits) - y
     bent += [residual - bend for bend in BENDS_OF_A_RESIDUAL.get(network.architecture.loss, ())]
     return any(np.abs(z).min() < KINK for z in bent)
 
 
 @given(
     widths=st.lists(st.integers(1, 4), min_size=2, max_size=5),
-    sigma=st.sampled_from(sorted(ACTIVATIONS)),
+    sigmas=st.lists(st.sampled_from(sorted(ACTIVATIONS)), min_size=3, max_size=3),
     pair=st.sampled_from(PAIRS),
-    trials=st.integers(1, 3),
     batch=st.integers(1, 5),
     seed=st.integers(0, 2**32 - 1),
+    rates=st.lists(st.sampled_from([0.0, 0.3, 0.8]), min_size=1, max_size=3),
+    weighted=st.booleans(),
 )
 @settings(max_examples=200, deadline=None)
-def test_explicit_gradients_equal_central_differences(widths, sigma, pair, trials, batch, seed):
-    architecture = Architecture(widths[0], tuple(widths[1:-1]), widths[-1], sigma, *pair)
-    network = Network(architecture, CPU)
-    parameters, x, y = random_case(architecture, trials, batch, seed)
-    assume(not beside_a_kink(network, parameters, x, y))
-    assert check_gradients(network, parameters, x, y).worst < TOLERANCE
+def test_explicit_gradients_equal_central_differences(widths, sigmas, pair, batch, seed, rates, weighted):
+    """Over depths, widths, an activation for every layer, losses, dropout for every trial, sample weights, batches."""
+    hidden = tuple(widths[1:-1])
+    network = Network(Architecture(widths[0], hidden, widths[-1], tuple(sigmas[: len(hidden)]), *pair), CPU)
+    parameters, x, y = random_case(network.architecture, len(rates), batch, seed)
+    weights = np.random.default_rng(seed).uniform(0, 3, batch) if weighted else None
+    masks = Dropout(CPU, rates, range(len(rates)), hidden, "float64").masks(seed, batch) if any(rates) else None
+    assume(not beside_a_kink(network, parameters, x, y, masks))
+    assert check_gradients(network, parameters, x, y, weights=weights, masks=masks).worst < TOLERANCE
 
 
 class TanhWithoutTheSquare(Tanh):
