@@ -6,6 +6,7 @@ whose error is O(e^2) from the series and O(eps / e) from rounding; e near the c
 machine epsilon balances the two. (Press et al., Numerical Recipes, 3rd ed., 2007, section 5.7.)
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,7 +42,14 @@ class GradientCheck:
 
 
 def check_gradients(
-    network: Network, parameters: Parameters, x: Array, y: Array, step: float = np.finfo(float).eps ** (1 / 3)
+    network: Network,
+    parameters: Parameters,
+    x: Array,
+    y: Array,
+    step: float = np.finfo(float).eps ** (1 / 3),
+    *,
+    weights: Array | None = None,
+    masks: Sequence[Array] | None = None,
 ) -> GradientCheck:
     """Compare explicit gradients with central differences, perturbing each entry in all trials at once.
 
@@ -52,6 +60,8 @@ def check_gradients(
     parameters : Parameters
         float64; left as they were.
     x, y : (B, D) and (B, C) arrays
+    weights, masks
+        As for `Network.gradients`; the masks of dropout stay the same throughout.
 
     Raises
     ------
@@ -60,21 +70,29 @@ def check_gradients(
     """
     if any(parameter.dtype != np.float64 for parameter in parameters):
         raise ValueError("parameters are not float64: central differences need it, use dtype 'float64'")
-    _, explicit = network.gradients(parameters, x, y)
+    _, explicit = network.gradients(parameters, x, y, weights=weights, masks=masks)
     numerical = parameters.empty_like(network.backend)
     for parameter, slope in zip(parameters, numerical, strict=True):
         for entry in np.ndindex(*parameter.shape[1:]):
             place = (slice(None), *entry)
             kept = parameter[place].copy()
             parameter[place] = kept + step
-            above = _mean_loss(network, parameters, x, y)
+            above = _mean_loss(network, parameters, x, y, weights, masks)
             parameter[place] = kept - step
-            below = _mean_loss(network, parameters, x, y)
+            below = _mean_loss(network, parameters, x, y, weights, masks)
             parameter[place] = kept
             slope[place] = (above - below) / (2 * step)
     return GradientCheck(explicit.to_host(network.backend), numerical.to_host(network.backend))
 
 
-def _mean_loss(network: Network, parameters: Parameters, x: Array, y: Array) -> Array:
-    logits = network.forward(parameters, x).logits
-    return network.output_stage.loss(network.backend.xp, logits, y).mean(axis=1)
+def _mean_loss(
+    network: Network,
+    parameters: Parameters,
+    x: Array,
+    y: Array,
+    weights: Array | None,
+    masks: Sequence[Array] | None,
+) -> Array:
+    logits = network.forward(parameters, x, masks).logits
+    loss = network.output_stage.loss(network.backend.xp, logits, y)
+    return (loss if weights is None else loss * weights).mean(axis=1)

@@ -1,306 +1,417 @@
 """Training a stack: the minibatch loop over all its trials at once, an epoch at a time.
 
 `train` is a generator. It yields a report after every epoch and hands out a trial's weights in the
-report of the trial's last epoch, so the caller decides what to log, keep or stop, and no state hides
-here. A trial that is finished leaves the stack, and from then on costs nothing.
+report of the trial's last epoch, so the caller decides what to log and keep, and may stop whenever it likes.
+A trial that is finished leaves the stack, and from then on costs nothing.
+
+`Training` is what the generator drives: a stack's state, an epoch a call, for those who need the state
+itself: to train on samples that come in pieces, or to keep and restore it.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from backprop.backend import Array, Backend, HostArray
-from backprop.network import Architecture, Network, Parameters, initial_parameters
+from backprop.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from backprop.dropout import Dropout
+from backprop.early_stopping import Watch
+from backprop.evaluation import evaluate, measure
+from backprop.losses import CrossEntropy
+from backprop.network import Network, Parameters, initial_parameters
+from backprop.optimizers import SGD, StackOptimizer
 from backprop.randomness import Stream, generator
+from backprop.ranges import check_count
+from backprop.reports import EpochReport, Finished, OnEpoch, Reason, histories
+from backprop.samples import Samples, check_samples, one_hot, to_device
+from backprop.schedules import Constant, Moment, Pace
+from backprop.stack import Stack, Task, Trial, stack_of_one
 
-Task = Literal["classification", "regression"]
-
-EVALUATION_BYTES = 16 * 2**20
-"""Largest activation array of an evaluation, in bytes: it stays near the caches and bounds memory."""
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What may differ between the trials of a stack.
-
-    Attributes
-    ----------
-    learning_rate : float
-        mu of `W := W - mu dL/dW`, where L is the mean loss of the minibatch.
-    epochs : int
-        Passes over the training samples.
-    seed : int
-        Draws the initial weights.
-
-    Raises
-    ------
-    ValueError
-        A number is out of its range.
-    """
-
-    learning_rate: float
-    epochs: int
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.learning_rate < float("inf"):
-            raise ValueError(f"learning_rate is {self.learning_rate}: use a positive finite number")
-        if self.epochs < 1:
-            raise ValueError(f"epochs is {self.epochs}: use at least 1")
-        if self.seed < 0:
-            raise ValueError(f"seed is {self.seed}: use 0 or more")
+__all__ = [
+    "EpochReport",
+    "Finished",
+    "OnEpoch",
+    "Reason",
+    "Samples",
+    "Stack",
+    "Task",
+    "Training",
+    "Trial",
+    "evaluate",
+    "histories",
+    "one_hot",
+    "stack_of_one",
+    "train",
+]
 
 
-@dataclass(frozen=True)
-class Stack:
-    """Trials of one architecture and batch size, trained together.
-
-    Attributes
-    ----------
-    batch_size : int
-        B, samples per update; from 1 (the textbook's one randomly picked sample) to the whole set.
-    shuffle_seed : int
-        Orders the samples of every epoch. It is the stack's, so all trials see the same minibatches.
-    dtype : str
-        ``"float32"`` or ``"float64"``.
-
-    Raises
-    ------
-    ValueError
-        There are no trials, or a value is out of its range.
-    """
-
-    architecture: Architecture
-    batch_size: int
-    trials: tuple[Trial, ...]
-    task: Task = "classification"
-    shuffle_seed: int = 0
-    dtype: Literal["float32", "float64"] = "float32"
-
-    def __post_init__(self) -> None:
-        if not self.trials:
-            raise ValueError("trials is empty: a stack needs at least one")
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size is {self.batch_size}: use at least 1")
-        if self.task not in ("classification", "regression"):
-            raise ValueError(f"task is {self.task!r}: use 'classification' or 'regression'")
-        if self.shuffle_seed < 0:
-            raise ValueError(f"shuffle_seed is {self.shuffle_seed}: use 0 or more")
-        if self.dtype not in ("float32", "float64"):
-            raise ValueError(f"dtype is {self.dtype!r}: use 'float32' or 'float64'")
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Features and targets.
-
-    Attributes
-    ----------
-    x : (N, D) array
-    y : (N, C) array
-        One-hot rows for classification, values for regression.
-
-    Raises
-    ------
-    ValueError
-        The shapes do not fit each other or there are no samples.
-    """
-
-    x: Array
-    y: Array
-
-    def __post_init__(self) -> None:
-        if self.x.ndim != 2 or self.y.ndim != 2 or len(self.x) != len(self.y):
-            raise ValueError(f"x {self.x.shape} and y {self.y.shape} do not fit: use (N, D) and (N, C)")
-        if len(self.x) == 0:
-            raise ValueError("x has no rows: use at least one sample")
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-
-def one_hot(codes: HostArray, classes: int, dtype: str = "float32") -> HostArray:
-    """Return (N, classes) rows with a single 1 at each of the (N,) integer codes.
-
-    Raises
-    ------
-    ValueError
-        A code is outside 0..classes-1.
-    """
-    if len(codes) and (codes.min() < 0 or codes.max() >= classes):
-        raise ValueError(f"codes span {codes.min()}..{codes.max()}: use 0..{classes - 1}")
-    rows = np.zeros((len(codes), classes), dtype)
-    rows[np.arange(len(codes)), codes] = 1
-    return rows
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A trial that left the stack.
-
-    Attributes
-    ----------
-    trial : int
-        Its place in ``Stack.trials``.
-    parameters : Parameters
-        Its weights as a stack of one, in host memory.
-    diverged : bool
-        Its loss stopped being finite in this epoch.
-    """
-
-    trial: int
-    parameters: Parameters
-    diverged: bool
-
-
-@dataclass(frozen=True)
-class EpochReport:
-    """What an epoch did to the trials that were trained in it.
-
-    Attributes
-    ----------
-    epoch : int
-        Counted from 1.
-    trials : tuple of int
-        Places in ``Stack.trials``; every array below has one entry for each, in this order.
-    metrics : dict of str to (len(trials),) float64 arrays
-        ``train/loss``: mean over the epoch's samples, each measured before the update it led to.
-        ``val/loss`` and ``val/accuracy``, or ``val/rmse`` and ``val/r2``: of the weights after the epoch.
-    finished : tuple of Finished
-        The trials for which this epoch was the last.
-    """
-
-    epoch: int
-    trials: tuple[int, ...]
-    metrics: dict[str, HostArray]
-    finished: tuple[Finished, ...]
-
-
-def train(stack: Stack, training: Samples, validation: Samples, backend: Backend) -> Iterator[EpochReport]:
-    """Train all trials of a stack by minibatch SGD, yielding a report after every epoch.
+class Training:
+    """A stack in training.
 
     Parameters
     ----------
-    training, validation : Samples
-        In host memory; they are moved to the backend once.
+    initial : Parameters, optional
+        Weights to start from, in host memory, instead of drawn ones: a warm start.
+    checkpoint : Checkpoint, optional
+        A training of this stack to go on with.
+
+    Attributes
+    ----------
+    active : tuple of int
+        Places in ``Stack.trials`` of the trials still in training.
+    epochs_done : int
 
     Raises
     ------
     ValueError
-        The samples do not fit the architecture.
+        `initial` does not fit the stack.
     """
-    _check_fit(stack.architecture, training, "training")
-    _check_fit(stack.architecture, validation, "validation")
-    network = Network(stack.architecture, backend)
-    training = _to_device(training, backend, stack.dtype)
-    validation = _to_device(validation, backend, stack.dtype)
-    seeds = [trial.seed for trial in stack.trials]
-    parameters = initial_parameters(stack.architecture, seeds, stack.dtype).to_device(backend)
-    active = list(range(len(stack.trials)))
 
-    epoch = 0
-    while active:
-        epoch += 1
-        rates = backend.to_device(np.array([stack.trials[t].learning_rate for t in active], stack.dtype))
-        # A diverging trial overflows for the rest of its epoch; it is reported as such, not by a NumPy warning.
-        with np.errstate(over="ignore", invalid="ignore"):
-            order = generator(stack.shuffle_seed, Stream.SHUFFLE, epoch).permutation(len(training))
-            losses = _train_epoch(network, parameters, training, backend.to_device(order), stack.batch_size, rates)
-            metrics = {"train/loss": losses, **evaluate(network, parameters, validation, stack.task, prefix="val")}
-        finite = np.isfinite(metrics["train/loss"]) & np.isfinite(metrics["val/loss"])
-        leaving = [k for k, t in enumerate(active) if epoch >= stack.trials[t].epochs or not finite[k]]
-        finished = tuple(
-            Finished(active[k], parameters.select([k]).to_host(backend), diverged=not finite[k]) for k in leaving
+    def __init__(
+        self,
+        stack: Stack,
+        backend: Backend,
+        *,
+        initial: Parameters | None = None,
+        checkpoint: Checkpoint | None = None,
+    ) -> None:
+        self.stack = stack
+        self.network = Network(stack.architecture, backend)
+        self._backend = backend
+        # One path for all of the stack's life: which trials have left changes no bit of the others.
+        self._plain = all(type(t.optimizer) is SGD and not (t.l2 or t.l1 or t.clip_norm) for t in stack.trials)
+        state = self._beginning(initial) if checkpoint is None else checkpoint
+        self.epochs_done = state.epoch
+        self._updates = state.updates
+        self._samples = state.samples
+        self.active = state.active
+        self._paces = list(state.paces)
+        self._watches = list(state.watches)
+        self._hold(
+            self._own(state.parameters),
+            {name: self._own(memory) for name, memory in state.memories.items()},
+            None if state.best is None else self._own(state.best),
         )
-        yield EpochReport(epoch, tuple(active), metrics, finished)
-        if leaving:
-            staying = [k for k in range(len(active)) if k not in leaving]
-            parameters = parameters.select(staying)
-            active = [active[k] for k in staying]
 
+    def place(self, samples: Samples, argument: str = "training") -> Samples:
+        """Check samples in host memory and move them to the backend, for `epoch`.
 
-def _train_epoch(
-    network: Network, parameters: Parameters, samples: Samples, order: Array, batch_size: int, rates: Array
-) -> HostArray:
-    """Update `parameters` in place over one pass; return each trial's mean loss, (T,), read once at the end."""
-    xp = network.backend.xp
-    steps = parameters.empty_like(network.backend)
-    total = xp.zeros(len(rates), "float64")
-    for start in range(0, len(samples), batch_size):
-        rows = order[start : start + batch_size]
-        y = samples.y[rows]
-        trace = network.forward(parameters, samples.x[rows])
-        loss, delta = network.output_stage.loss_and_delta(xp, trace.logits, y)
-        total += loss.sum(axis=1, dtype="float64")
-        delta *= (rates / len(rows))[:, None, None]
-        network.backward(parameters, trace, delta, out=steps)
-        for parameter, step in zip(parameters, steps, strict=True):
-            parameter -= step
-    return network.backend.to_host(total / len(samples))
+        Raises
+        ------
+        ValueError
+            They do not fit the architecture or its loss, or a value is not finite.
+        """
+        check_samples(self.stack.architecture, samples, argument)
+        return to_device(samples, self._backend, self.stack.dtype)
 
+    def epoch(
+        self, training: Samples, validation: Samples | None = None, on_epoch: OnEpoch | None = None
+    ) -> EpochReport:
+        """Train all active trials for one epoch on samples as returned by `place`, and measure them.
 
-def evaluate(
-    network: Network, parameters: Parameters, samples: Samples, task: Task, prefix: str
-) -> dict[str, HostArray]:
-    """Measure every trial on samples: mean loss, and accuracy or RMSE and R2, each (T,) float64 in host memory.
+        Called with other samples each time, it is what scikit-learn calls a partial fit.
 
-    RMSE and R2 are the root of the mean over all values, and the mean over outputs (as scikit-learn's, so
-    a constant target counts as 1 where it is met and 0 where it is not).
-    """
-    backend = network.backend
-    xp = backend.xp
-    trials = len(parameters.biases[0])
-    widest = max(fan_out for _, fan_out in network.architecture.layers)
-    rows_at_once = max(1, EVALUATION_BYTES // (trials * widest * parameters.biases[0].itemsize))
-    outputs = network.architecture.outputs
-    loss = xp.zeros(trials, "float64")
-    hits = xp.zeros(trials, "float64")
-    squares = xp.zeros((trials, outputs), "float64")
-    for start in range(0, len(samples), rows_at_once):
-        y = samples.y[start : start + rows_at_once]
-        logits = network.forward(parameters, samples.x[start : start + rows_at_once]).logits
-        loss += network.output_stage.loss(xp, logits, y).sum(axis=1, dtype="float64")
-        if task == "classification":
-            hits += (logits.argmax(axis=-1) == y.argmax(axis=-1)).sum(axis=1)
+        Raises
+        ------
+        ValueError
+            No trial is active, or one watches a metric of the validation samples and there are none.
+        """
+        self._check_can_train(validation)
+        rates = self._rates()
+        # A diverging trial overflows for the rest of its epoch; it is reported as such, not by a NumPy warning.
+        with np.errstate(over="ignore", invalid="ignore"), self._backend.epoch():
+            measured = {"train/loss": self._pass_over(training, rates)}
+            if validation is not None:
+                measured |= measure(self.network, self._parameters, validation, self.stack.task, "val")
+            metrics = self._backend.fetch(measured)
+        if any(type(trial.schedule) is not Constant for trial in self.stack.trials):
+            metrics["train/learning_rate"] = rates
+        reasons = self._observe(metrics)
+        self.epochs_done += 1
+        self._samples += len(training)
+        return self._report(metrics, reasons, on_epoch)
+
+    def parameters(self) -> Parameters:
+        """Return copies of the weights of the active trials, in host memory."""
+        return self._copy(self._parameters)
+
+    def checkpoint(self) -> Checkpoint:
+        """Return the state of the training as copies in host memory."""
+        return Checkpoint(
+            epoch=self.epochs_done,
+            updates=self._updates,
+            samples=self._samples,
+            active=self.active,
+            parameters=self._copy(self._parameters),
+            memories={name: self._copy(memory) for name, memory in self._memories.items()},
+            best=None if self._best is None else self._copy(self._best),
+            paces=tuple(self._paces),
+            watches=tuple(self._watches),
+        )
+
+    # State
+
+    def _beginning(self, initial: Parameters | None) -> Checkpoint:
+        stack = self.stack
+        if initial is None:
+            seeds = [trial.seed for trial in stack.trials]
+            names = [trial.initializer for trial in stack.trials]
+            initial = initial_parameters(stack.architecture, seeds, stack.dtype, names)
+        _check_initial(stack, initial)
+        return Checkpoint(
+            epoch=0,
+            updates=0,
+            samples=0,
+            active=tuple(range(len(stack.trials))),
+            parameters=initial,
+            memories={},
+            best=None,
+            paces=tuple(Pace(trial.learning_rate) for trial in stack.trials),
+            watches=tuple(Watch() for _ in stack.trials),
+        )
+
+    def _hold(self, parameters: Parameters, memories: dict[str, Parameters], best: Parameters | None) -> None:
+        """Take over the state of the active trials, in the backend's memory, and build what trains them."""
+        self._parameters, self._memories, self._best = parameters, memories, best
+        trials = self._active_trials()
+        if not trials:
+            return
+        if best is None and any(t.early_stopping and t.early_stopping.restore for t in trials):
+            self._best = parameters.select(range(len(trials)))
+        self._optimizer = StackOptimizer(
+            self._backend,
+            [t.optimizer for t in trials],
+            parameters,
+            l2=[t.l2 for t in trials],
+            l1=[t.l1 for t in trials],
+            clip_norm=[np.inf if t.clip_norm is None else t.clip_norm for t in trials],
+            memories=memories,
+        )
+        self._memories = self._optimizer.memories
+        self._work = parameters.empty_like(self._backend)
+        self._dropout = self._new_dropout(trials)
+        smoothing = np.array([t.label_smoothing for t in trials], self.stack.dtype)
+        self._smoothing = self._backend.to_device(smoothing[:, None, None]) if smoothing.any() else None
+
+    def _new_dropout(self, trials: Sequence[Trial]) -> Dropout | None:
+        rates = [t.dropout for t in trials]
+        if not any(rates):
+            return None
+        seeds = [t.seed for t in trials]
+        return Dropout(self._backend, rates, seeds, self.stack.architecture.hidden, self.stack.dtype)
+
+    def _active_trials(self) -> list[Trial]:
+        return [self.stack.trials[place] for place in self.active]
+
+    def _own(self, parameters: Parameters) -> Parameters:
+        """Return parameters from host memory as the stack's own, in the backend's memory."""
+        dtype = self.stack.dtype
+        copies = Parameters(
+            [np.array(w, dtype) for w in parameters.weights], [np.array(b, dtype) for b in parameters.biases]
+        )
+        return copies.to_device(self._backend)
+
+    def _copy(self, parameters: Parameters) -> Parameters:
+        return parameters.select(range(len(self.active))).to_host(self._backend)
+
+    # An epoch
+
+    def _check_can_train(self, validation: Samples | None) -> None:
+        if not self.active:
+            raise ValueError("active is empty: every trial of the stack has ended")
+        for trial in self._active_trials():
+            for name in trial.watched:
+                if validation is None and name.startswith("val/"):
+                    raise ValueError(
+                        f"validation is None but a trial watches {name!r}: give samples, or use 'train/loss'"
+                    )
+
+    def _rates(self) -> HostArray:
+        """Return the learning rates of the epoch, (T,) float64."""
+        rates = [
+            trial.schedule.rate(trial.learning_rate, self._moment(trial), pace)
+            for trial, pace in zip(self._active_trials(), self._paces, strict=True)
+        ]
+        return np.array(rates, "float64")
+
+    def _moment(self, trial: Trial) -> Moment:
+        return Moment(index=self.epochs_done, epochs=trial.epochs, samples=self._samples)
+
+    def _pass_over(self, samples: Samples, rates: HostArray) -> Array:
+        """Update the parameters over one pass; return each trial's mean loss, (T,), still in the backend's memory."""
+        backend, dtype = self._backend, self.stack.dtype
+        order = backend.to_device(self._order(len(samples)))
+        self._optimizer.set_rates(rates)
+        # What delta is multiplied with, for a mean over B samples: the learning rate's place in plain SGD.
+        factor = backend.to_device((rates if self._plain else np.ones_like(rates)).astype(dtype))
+        total = backend.xp.zeros(len(rates), "float64")
+        for start in range(0, len(samples), self.stack.batch_size):
+            rows = order[start : start + self.stack.batch_size]
+            x, y = backend.gather(samples.x, rows, dtype), backend.gather(samples.y, rows, dtype)
+            weights = None if samples.weights is None else samples.weights[rows]
+            backend.add_losses(total, self._update(x, y, weights, factor / len(rows)))
+        return total / len(samples)
+
+    def _order(self, samples: int) -> HostArray:
+        if not self.stack.shuffle:
+            return np.arange(samples)
+        return generator(self.stack.shuffle_seed, Stream.SHUFFLE, self.epochs_done + 1).permutation(samples)
+
+    def _update(self, x: Array, y: Array, weights: Array | None, scale: Array) -> Array:
+        """Update the parameters from a minibatch; return the loss of every sample, (T, B)."""
+        masks = self._dropout.masks(self._updates, len(x)) if self._dropout else None
+        self._updates += 1
+        trace = self.network.forward(self._parameters, x, masks)
+        loss, delta = self._backend.loss_and_delta(self.network.output_stage, trace.logits, self._targets(y), scale)
+        if weights is not None:
+            loss *= weights
+            delta *= weights[:, None]
+        if self._plain:
+            self.network.descend(self._parameters, trace, delta, scratch=self._work)
         else:
-            residual = network.output_stage.outputs(xp, logits) - y
-            squares += (residual * residual).sum(axis=1, dtype="float64")
-    measured = {f"{prefix}/loss": backend.to_host(loss / len(samples))}
-    if task == "classification":
-        measured[f"{prefix}/accuracy"] = backend.to_host(hits / len(samples))
-    else:
-        spread = ((samples.y - samples.y.mean(axis=0, dtype="float64")) ** 2).sum(axis=0, dtype="float64")
-        measured[f"{prefix}/rmse"] = backend.to_host(xp.sqrt(squares.sum(axis=1) / (len(samples) * outputs)))
-        explained = xp.where(spread > 0, 1 - squares / xp.where(spread > 0, spread, 1), squares == 0)
-        measured[f"{prefix}/r2"] = backend.to_host(explained.mean(axis=1))
-    return measured
+            gradients = self.network.backward(self._parameters, trace, delta, out=self._work)
+            self._optimizer.step(self._parameters, gradients, self._updates)
+        return loss
+
+    def _targets(self, y: Array) -> Array:
+        """Return the targets trained on: y, (B, C), or smoothed for each trial, (T, B, C)."""
+        if self._smoothing is None:
+            return y
+        outcomes = y.shape[1] if self.stack.architecture.loss == CrossEntropy.name else 2
+        return (1 - self._smoothing) * y + self._smoothing / outcomes
+
+    # After an epoch
+
+    def _observe(self, metrics: dict[str, HostArray]) -> dict[int, Reason]:
+        """Show every trial its metrics; return why those that end do, by their place among the active."""
+        finite = np.isfinite(metrics["train/loss"]) & np.isfinite(metrics.get("val/loss", 0.0))
+        reasons: dict[int, Reason] = {}
+        for k, trial in enumerate(self._active_trials()):
+            reason = self._observe_trial(k, trial, metrics) if finite[k] else "diverged"
+            if reason is not None:
+                reasons[k] = reason
+        if self._best is not None:
+            self._keep_best()
+        return reasons
+
+    def _observe_trial(self, k: int, trial: Trial, metrics: dict[str, HostArray]) -> Reason | None:
+        mine = {name: float(values[k]) for name, values in metrics.items()}
+        self._paces[k] = trial.schedule.observe(self._paces[k], self._moment(trial), mine)
+        if trial.early_stopping is not None:
+            self._watches[k] = trial.early_stopping.observe(self._watches[k], self.epochs_done + 1, mine)
+        if self.epochs_done + 1 >= trial.epochs:
+            return "epochs"
+        if trial.early_stopping is not None and trial.early_stopping.ends(self._watches[k]):
+            return "early_stopping"
+        return "schedule" if self._paces[k].exhausted else None
+
+    def _keep_best(self) -> None:
+        """Keep the weights of the trials for which this epoch is the best yet."""
+        rows = [k for k, watch in enumerate(self._watches) if watch.best_epoch == self.epochs_done + 1]
+        if rows and self._best is not None:
+            for kept, now in zip(self._best, self._parameters, strict=True):
+                kept[rows] = now[rows]
+
+    def _report(
+        self, metrics: dict[str, HostArray], reasons: dict[int, Reason], on_epoch: OnEpoch | None
+    ) -> EpochReport:
+        """Hand out the trials that end, drop them from the stack, and report."""
+        report = EpochReport(self.epochs_done, self.active, metrics, self._finished(reasons))
+        if on_epoch is not None:
+            reasons |= self._stopped(on_epoch(report), reasons)
+            report = replace(report, finished=self._finished(reasons))
+        if reasons:
+            self._leave(reasons)
+        return report
+
+    def _stopped(self, places: Collection[int], reasons: dict[int, Reason]) -> dict[int, Reason]:
+        for place in places:
+            if place not in self.active:
+                raise ValueError(f"on_epoch returned {place!r}: use places of trials in training, {self.active}")
+        return {k: "stopped" for k, place in enumerate(self.active) if place in places and k not in reasons}
+
+    def _finished(self, reasons: dict[int, Reason]) -> tuple[Finished, ...]:
+        return tuple(self._finish(k, reason) for k, reason in sorted(reasons.items()))
+
+    def _finish(self, k: int, reason: Reason) -> Finished:
+        early_stopping, watch = self.stack.trials[self.active[k]].early_stopping, self._watches[k]
+        source, epoch = self._parameters, self.epochs_done
+        if self._best is not None and early_stopping is not None and early_stopping.restore and watch.best_epoch:
+            source, epoch = self._best, watch.best_epoch
+        parameters = source.select([k]).to_host(self._backend)
+        return Finished(self.active[k], parameters, reason == "diverged", reason, epoch)
+
+    def _leave(self, leaving: Collection[int]) -> None:
+        """Compact the stack: what is left of it trains as if the others had never been."""
+        staying = [k for k in range(len(self.active)) if k not in leaving]
+        self.active = tuple(self.active[k] for k in staying)
+        self._paces = [self._paces[k] for k in staying]
+        self._watches = [self._watches[k] for k in staying]
+        self._hold(
+            self._parameters.select(staying),
+            {name: memory.select(staying) for name, memory in self._memories.items()},
+            None if self._best is None else self._best.select(staying),
+        )
 
 
-def _check_fit(architecture: Architecture, samples: Samples, argument: str) -> None:
-    for axis, name, wanted, given in (
-        ("inputs", "x", architecture.inputs, samples.x.shape[1]),
-        ("outputs", "y", architecture.outputs, samples.y.shape[1]),
-    ):
-        if wanted != given:
-            raise ValueError(f"{argument}.{name} has {given} columns but the architecture has {wanted} {axis}")
+def train(
+    stack: Stack,
+    training: Samples,
+    validation: Samples | None,
+    backend: Backend,
+    *,
+    initial: Parameters | None = None,
+    checkpoint: Path | None = None,
+    checkpoint_every: int = 1,
+    on_epoch: OnEpoch | None = None,
+) -> Iterator[EpochReport]:
+    """Train all trials of a stack by minibatches, yielding a report after every epoch.
+
+    Nothing happens before the first report is asked for; what is wrong with the arguments is raised then.
+
+    Parameters
+    ----------
+    training : Samples
+        In host memory; moved to the backend once.
+    validation : Samples or None
+        Likewise; without them ``train/loss`` is all that is measured.
+    initial : Parameters, optional
+        (T, fan_in, fan_out) weights and (T, 1, fan_out) biases to start from, instead of drawn ones.
+    checkpoint : Path, optional
+        Where to keep the training. If there is a checkpoint of this stack, training goes on from it, to the same
+        numbers bit for bit (on one backend), and `initial` is not looked at. One is written once the caller has
+        come back for the next report, so a caller that fails over a report is given that one again, not the next.
+    checkpoint_every : int
+        Epochs between two checkpoints; one more is written at the end.
+    on_epoch : callable, optional
+        Sees every report before it is yielded, and returns the places in ``stack.trials`` of trials to end with
+        this epoch. They are handed out in its report, as all that are finished.
+
+    Raises
+    ------
+    ValueError
+        The samples or `initial` do not fit the stack, a value is not finite, or a trial watches a metric of
+        validation samples that are not there.
+    CheckpointError
+        The checkpoint is of another stack, or damaged.
+    """
+    check_count("checkpoint_every", checkpoint_every)
+    kept = load_checkpoint(checkpoint, stack) if checkpoint is not None and checkpoint.exists() else None
+    run = Training(stack, backend, initial=initial, checkpoint=kept)
+    training = run.place(training, "training")
+    validation = None if validation is None else run.place(validation, "validation")
+    while run.active:
+        yield run.epoch(training, validation, on_epoch)
+        if checkpoint is not None and (run.epochs_done % checkpoint_every == 0 or not run.active):
+            save_checkpoint(checkpoint, stack, run.checkpoint())
 
 
-def _to_device(samples: Samples, backend: Backend, dtype: str) -> Samples:
-    return Samples(backend.to_device(samples.x, dtype), backend.to_device(samples.y, dtype))
-
-
-def stack_of_one(stack: Stack, trial: int) -> Stack:
-    """Return the stack that holds only one of its trials, everything else the same."""
-    return replace(stack, trials=(stack.trials[trial],))
-
-
-def histories(reports: Sequence[EpochReport], trials: int) -> list[dict[str, list[float]]]:
-    """Return, for each trial of a stack, its curve of every metric from the reports of its epochs."""
-    curves: list[dict[str, list[float]]] = [{} for _ in range(trials)]
-    for report in reports:
-        for k, trial in enumerate(report.trials):
-            for name, values in report.metrics.items():
-                curves[trial].setdefault(name, []).append(float(values[k]))
-    return curves
+def _check_initial(stack: Stack, initial: Parameters) -> None:
+    trials = len(stack.trials)
+    layers = stack.architecture.layers
+    wanted = [*((trials, *layer) for layer in layers), *((trials, 1, fan_out) for _, fan_out in layers)]
+    given = [tuple(array.shape) for array in initial]
+    if given != wanted:
+        raise ValueError(f"initial has the shapes {given}: use {wanted}, weights first")

@@ -23,7 +23,12 @@ os.environ.update(
 from collections.abc import Iterator  # noqa: E402 - see above
 from pathlib import Path  # noqa: E402
 
+import hypothesis  # noqa: E402
 import pytest  # noqa: E402
+
+# A property is judged by what it says, not by how long a busy machine takes to check it.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 SERVER_SECONDS = 120
 """How long a Prefect server may take to answer on a busy machine."""

@@ -1,4 +1,4 @@
-"""What several tests of the core share: a CPU backend, and the script that recorded what PyTorch computes."""
+"""What several tests of the core share: a CPU backend, and the scripts that recorded what PyTorch computes."""
 
 import importlib.util
 import os
@@ -7,10 +7,42 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from double.fixtures import backend, kernels_on_double, strict_cupy
+from double.host_facing import host_facing
 
-from backprop import Backend
+from backprop import Backend, Network, training
+
+__all__ = ["backend", "kernels_on_double", "strict_cupy"]
 
 REFERENCES = Path(__file__).parents[1] / "references"
+
+
+ON_THE_DOUBLE = {"test_against_pytorch", "test_gradcheck", "test_network", "test_training"}
+"""Tests of the core that run on NumPy, and again on the strict double of CuPy with our kernels."""
+
+NUMPY_ONLY = {
+    "test_backward_is_linear_in_delta_so_the_learning_rate_may_be_folded_in": "allocates for NumPy itself",
+    "test_digits_are_learned": "takes too long on a double",
+}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    module = metafunc.module.__name__.rpartition(".")[2]
+    if module in ON_THE_DOUBLE and metafunc.function.__name__ not in NUMPY_ONLY and hasattr(metafunc.module, "CPU"):
+        metafunc.parametrize("core_runs_on", ["numpy", "double"], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def core_runs_on(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put the double in the place of a test module's ``CPU``; the test's host arrays are moved at the door."""
+    if getattr(request, "param", "numpy") == "numpy":
+        return
+    monkeypatch.setattr(request.module, "CPU", request.getfixturevalue("kernels_on_double"))
+    for name in ("forward", "backward", "descend", "predict", "gradients"):
+        monkeypatch.setattr(Network, name, host_facing(getattr(Network, name), lambda network: network.backend))
+    for module, name in ((training, "evaluate"), (request.module, "check_gradients")):
+        if hasattr(module, name):
+            monkeypatch.setattr(module, name, host_facing(getattr(module, name), lambda network: network.backend))
 
 
 @pytest.fixture(scope="session")
@@ -20,13 +52,24 @@ def cpu() -> Backend:
 
 @pytest.fixture(scope="session")
 def recording() -> ModuleType:
-    """The recording script. Where CI runs, torch may not be missing: the oracle would fall silent."""
+    """The script that recorded gradients and trajectories of plain SGD."""
+    return recording_script("record_gradients")
+
+
+@pytest.fixture(scope="session")
+def training_recording() -> ModuleType:
+    """The script that recorded optimisers and schedules."""
+    return recording_script("record_training")
+
+
+def recording_script(name: str) -> ModuleType:
+    """A recording script. Where CI runs, torch may not be missing: the oracle would fall silent."""
     if importlib.util.find_spec("torch") is None:
         reason = "PyTorch is not installed: `pip install 'backprop[bench]'` to hold the records to it"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
-    spec = importlib.util.spec_from_file_location("record_gradients", REFERENCES / "record_gradients.py")
+    spec = importlib.util.spec_from_file_location(name, REFERENCES / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     script = importlib.util.module_from_spec(spec)

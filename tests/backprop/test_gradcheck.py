@@ -5,14 +5,22 @@ from hypothesis import strategies as st
 
 from backprop import Architecture, Backend, GradientCheck, Network, Parameters, check_gradients
 from backprop.activations import ACTIVATIONS, Relu, Sigmoid, Softmax, Tanh
+from backprop.dropout import Dropout
 from backprop.losses import MeanSquaredError, SoftmaxCrossEntropy, Staged
 
 CPU = Backend(np)
 TOLERANCE = 1e-7
 KINK = 1e-3
-"""Logits of a relu stay this far from 0, much farther than a central difference moves them."""
+"""Logits and residuals stay this far from a bend, much farther than a central difference moves them."""
+BENT_AT_ZERO = {"relu", "leaky_relu", "elu"}
+BENDS_OF_A_RESIDUAL = {"mae": (0,), "huber": (-1, 1)}
 
-PAIRS = [*((phi, "mse") for phi in ACTIVATIONS), ("softmax", "cross_entropy"), ("sigmoid", "cross_entropy")]
+PAIRS = [
+    *((phi, loss) for phi in ACTIVATIONS for loss in ("mse", "mae", "huber")),
+    ("softmax", "cross_entropy"),
+    ("sigmoid", "cross_entropy"),
+    ("sigmoid", "binary_cross_entropy"),
+]
 
 
 def random_case(
@@ -21,35 +29,41 @@ def random_case(
     draw = np.random.default_rng(seed)
     weights = [draw.uniform(-1, 1, (trials, *layer)) for layer in architecture.layers]
     biases = [draw.uniform(-1, 1, (trials, 1, fan_out)) for _, fan_out in architecture.layers]
-    if architecture.loss == "mse":
+    if architecture.loss in ("mse", "mae", "huber"):
         y = draw.uniform(-1, 1, (batch, architecture.outputs))
     else:
         y = np.eye(architecture.outputs)[draw.integers(architecture.outputs, size=batch)]
     return Parameters(weights, biases), draw.uniform(-1, 1, (batch, architecture.inputs)), y
 
 
-def beside_a_kink(network: Network, parameters: Parameters, x: np.ndarray) -> bool:
-    *hidden, output = network.forward(parameters, x).z
-    bent = hidden if network.architecture.activation == "relu" else []
-    bent = [*bent, output] if network.architecture.output_activation == "relu" else bent
+def beside_a_kink(network: Network, parameters: Parameters, x: np.ndarray, y: np.ndarray, masks: list | None) -> bool:
+    trace = network.forward(parameters, x, masks)
+    sigmas = (*network.architecture.activations, network.architecture.output_activation)
+    bent = [z for sigma, z in zip(sigmas, trace.z, strict=True) if sigma in BENT_AT_ZERO]
+    residual = network.output_stage.outputs(np, trace.logits) - y
+    bent += [residual - bend for bend in BENDS_OF_A_RESIDUAL.get(network.architecture.loss, ())]
     return any(np.abs(z).min() < KINK for z in bent)
 
 
 @given(
     widths=st.lists(st.integers(1, 4), min_size=2, max_size=5),
-    sigma=st.sampled_from(sorted(ACTIVATIONS)),
+    sigmas=st.lists(st.sampled_from(sorted(ACTIVATIONS)), min_size=3, max_size=3),
     pair=st.sampled_from(PAIRS),
-    trials=st.integers(1, 3),
     batch=st.integers(1, 5),
     seed=st.integers(0, 2**32 - 1),
+    rates=st.lists(st.sampled_from([0.0, 0.3, 0.8]), min_size=1, max_size=3),
+    weighted=st.booleans(),
 )
 @settings(max_examples=200, deadline=None)
-def test_explicit_gradients_equal_central_differences(widths, sigma, pair, trials, batch, seed):
-    architecture = Architecture(widths[0], tuple(widths[1:-1]), widths[-1], sigma, *pair)
-    network = Network(architecture, CPU)
-    parameters, x, y = random_case(architecture, trials, batch, seed)
-    assume(not beside_a_kink(network, parameters, x))
-    assert check_gradients(network, parameters, x, y).worst < TOLERANCE
+def test_explicit_gradients_equal_central_differences(widths, sigmas, pair, batch, seed, rates, weighted):
+    """Over depths, widths, an activation for every layer, losses, dropout for every trial, sample weights, batches."""
+    hidden = tuple(widths[1:-1])
+    network = Network(Architecture(widths[0], hidden, widths[-1], tuple(sigmas[: len(hidden)]), *pair), CPU)
+    parameters, x, y = random_case(network.architecture, len(rates), batch, seed)
+    weights = np.random.default_rng(seed).uniform(0, 3, batch) if weighted else None
+    masks = Dropout(CPU, rates, range(len(rates)), hidden, "float64").masks(seed, batch) if any(rates) else None
+    assume(not beside_a_kink(network, parameters, x, y, masks))
+    assert check_gradients(network, parameters, x, y, weights=weights, masks=masks).worst < TOLERANCE
 
 
 class TanhWithoutTheSquare(Tanh):
@@ -91,7 +105,7 @@ def test_a_wrong_derivative_of_a_hidden_activation_is_noticed(broken):
     network = Network(architecture, CPU)
     case = random_case(architecture, trials=2, batch=5, seed=0)
     assert check_gradients(network, *case).worst < TOLERANCE
-    network.sigma = broken()
+    network.sigmas = [broken()]
     assert check_gradients(network, *case).worst > 1e-4
 
 

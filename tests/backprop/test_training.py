@@ -21,6 +21,7 @@ from backprop import (
     Samples,
     Stack,
     Trial,
+    evaluation,
     initial_parameters,
     one_hot,
     train,
@@ -362,7 +363,7 @@ def test_r2_of_a_constant_target_among_others_divides_by_no_zero():
 def test_metrics_do_not_depend_on_how_many_rows_are_evaluated_at_once(task, monkeypatch):
     make_stack, make_samples = TASKS[task]
     at_once, _ = trained(make_stack(), make_samples(N), make_samples(20, seed=1))
-    monkeypatch.setattr(training, "EVALUATION_BYTES", 3 * len(make_stack().trials) * 8 * 8)
+    monkeypatch.setattr(evaluation, "EVALUATION_BYTES", 3 * len(make_stack().trials) * 8 * 8)
     in_pieces, _ = trained(make_stack(), make_samples(N), make_samples(20, seed=1))
     for wanted, found in zip(at_once, in_pieces, strict=True):
         for name in wanted.metrics:

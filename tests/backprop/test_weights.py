@@ -148,7 +148,7 @@ def test_safetensors_written_by_somebody_else_are_refused(tmp_path):
         '{"inputs": 4, "hidden": [5, 3]}',
         '{"inputs": 4, "hidden": null, "outputs": 2}',
         '{"inputs": 4, "hidden": [5, 3], "outputs": 2, "dropout": 0.5}',
-        '{"inputs": 4, "hidden": [5, 3], "outputs": 2, "activation": "gelu"}',
+        '{"inputs": 4, "hidden": [5, 3], "outputs": 2, "activation": "maxout"}',
         '{"inputs": 4, "hidden": [5, -3], "outputs": 2}',
         '{"inputs": "4", "hidden": [5, 3], "outputs": 2}',
     ],

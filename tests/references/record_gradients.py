@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from backprop.randomness import Stream, generator
 
@@ -25,13 +26,27 @@ ACTIVATIONS = {
     "sigmoid": torch.sigmoid,
     "tanh": torch.tanh,
     "relu": torch.relu,
+    "leaky_relu": lambda z: functional.leaky_relu(z, 0.01),
+    "elu": functional.elu,
+    "softplus": lambda z: torch.logaddexp(z, torch.zeros_like(z)),  # torch's own is linear from 20 on
+    "gelu": functional.gelu,
+    "silu": functional.silu,
     "softmax": lambda z: torch.softmax(z, dim=-1),
 }
 LOG_ACTIVATIONS = {
     "softmax": lambda z: torch.log_softmax(z, dim=-1),
-    "sigmoid": torch.nn.functional.logsigmoid,
+    "sigmoid": functional.logsigmoid,
 }
-PAIRS = [(phi, "mse") for phi in ACTIVATIONS] + [(phi, "cross_entropy") for phi in LOG_ACTIVATIONS]
+OUTPUT_LOSSES = {
+    "mse": functional.mse_loss,
+    "mae": functional.l1_loss,
+    "huber": functional.huber_loss,
+}
+PAIRS = [
+    *((phi, loss) for loss in OUTPUT_LOSSES for phi in ACTIVATIONS),
+    *((phi, "cross_entropy") for phi in LOG_ACTIVATIONS),
+    ("sigmoid", "binary_cross_entropy"),
+]
 
 # 5 updates an epoch, the last of 5 samples: 50 in all.
 SAMPLES, BATCH, EPOCHS, SHUFFLE_SEED = 37, 8, 10, 11
@@ -52,10 +67,25 @@ def logits(sigma, weights, biases, x):
 
 
 def mean_loss(phi, loss, z, y):
-    """The mean over samples, of the squared error summed over outputs or of -sum y log yhat."""
-    if loss == "mse":
-        return ((y - ACTIVATIONS[phi](z)) ** 2).sum(dim=1).mean()
-    return -(y * LOG_ACTIVATIONS[phi](z)).sum(dim=1).mean()
+    """The mean over samples of the loss summed over outputs, of the output or, for the cross-entropies, of z."""
+    if loss == "cross_entropy":
+        each = -y * LOG_ACTIVATIONS[phi](z)
+    elif loss == "binary_cross_entropy":
+        each = functional.binary_cross_entropy_with_logits(z, y, reduction="none")
+    else:
+        each = OUTPUT_LOSSES[loss](ACTIVATIONS[phi](z), y, reduction="none")
+    return each.sum(dim=1).mean()
+
+
+def combinations():
+    """(depth, sigma, phi, loss, batch): every sigma with every pair once, each of both at every depth and batch."""
+    for depth in HIDDEN:
+        for batch in BATCHES:
+            for sigma in ACTIVATIONS if depth else ["identity"]:
+                for phi, loss in PAIRS:
+                    full = depth == 0 or (depth, batch) == (2, 7)
+                    if full or sigma == "tanh" or (phi, loss) == ("softmax", "cross_entropy"):
+                        yield depth, sigma, phi, loss, batch
 
 
 def gradients():
@@ -74,15 +104,14 @@ def gradients():
         for k, shape in enumerate(pairwise(widths)):
             record[f"depth{depth}/weight{k}"] = draw.normal(size=(TRIALS, *shape))
             record[f"depth{depth}/bias{k}"] = draw.normal(size=(TRIALS, 1, shape[1]))
-    for depth, hidden in HIDDEN.items():
-        for sigma in ACTIVATIONS if hidden else ["identity"]:
-            for phi, loss in PAIRS:
-                for batch in BATCHES:
-                    losses, slopes = zip(
-                        *(gradient(record, depth, sigma, phi, loss, batch, t) for t in range(TRIALS)), strict=True
-                    )
-                    name = f"depth{depth}/{sigma}/{phi}/{loss}/{batch}"
-                    record[f"{name}/loss"], record[f"{name}/gradient"] = np.array(losses), np.array(slopes)
+    for batch in BATCHES:
+        record[f"y/mae/{batch}"] = draw.normal(size=(batch, OUTPUTS))
+        record[f"y/huber/{batch}"] = draw.normal(size=(batch, OUTPUTS), scale=2)  # residuals on both sides of 1
+        record[f"y/binary_cross_entropy/{batch}"] = draw.uniform(size=(batch, OUTPUTS)).round(1)  # also softened labels
+    for depth, sigma, phi, loss, batch in combinations():
+        losses, slopes = zip(*(gradient(record, depth, sigma, phi, loss, batch, t) for t in range(TRIALS)), strict=True)
+        name = f"depth{depth}/{sigma}/{phi}/{loss}/{batch}"
+        record[f"{name}/loss"], record[f"{name}/gradient"] = np.array(losses), np.array(slopes)
     return record
 
 
