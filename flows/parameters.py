@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from backprop.activations import activation
+from backprop.optimizers import optimizer
 from flows.data.splitting import SplitParameters
 
 TaskChoice = Literal["auto", "classification", "regression"]
@@ -15,9 +16,17 @@ def _known_activation(name: str) -> str:
     return name
 
 
+def _known_optimizer(name: str) -> str:
+    optimizer(name)
+    return name
+
+
 Width = Annotated[int, Field(ge=1, le=1_000_000)]
 Hidden = tuple[Width, ...]
 ActivationName = Annotated[str, AfterValidator(_known_activation)]
+OptimizerName = Annotated[str, AfterValidator(_known_optimizer)]
+Penalty = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Dropout = Annotated[float, Field(ge=0, lt=1)]
 LearningRate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 BatchSize = Annotated[int, Field(ge=1)]
 Epochs = Annotated[int, Field(ge=1)]
@@ -35,10 +44,13 @@ class Hyperparameters(Strict):
 
     hidden: Hidden = Field(description="Units of each hidden layer; an empty list is a linear model")
     activation: ActivationName = Field(description="Activation of the hidden layers")
-    learning_rate: LearningRate = Field(description="Step of plain SGD along the mean gradient of a minibatch")
+    optimizer: OptimizerName = Field(default="sgd", description="sgd, momentum, nesterov, rmsprop, adam or adamw")
+    learning_rate: LearningRate = Field(description="What the optimiser multiplies its step with")
     batch_size: BatchSize = Field(description="Samples per update")
     epochs: Epochs = Field(description="Passes over the training rows")
-    seed: Seed = Field(description="Draws the initial weights")
+    seed: Seed = Field(description="Draws the initial weights and the masks of dropout")
+    l2: Penalty = Field(default=0.0, description="Strength of the penalty l2/2 sum W^2; biases are exempt")
+    dropout: Dropout = Field(default=0.0, description="Probability to leave a hidden unit out of an update")
 
 
 class Grid(Strict):
@@ -46,10 +58,13 @@ class Grid(Strict):
 
     hidden: tuple[Hidden, ...] = Field(description="One list of widths per trial")
     activation: tuple[ActivationName, ...] = ("relu",)
+    optimizer: tuple[OptimizerName, ...] = ("sgd",)
     learning_rate: tuple[LearningRate, ...]
     batch_size: tuple[BatchSize, ...] = (32,)
     epochs: tuple[Epochs, ...] = (20,)
     seed: tuple[Seed, ...] = (0,)
+    l2: tuple[Penalty, ...] = (0.0,)
+    dropout: tuple[Dropout, ...] = (0.0,)
 
 
 class Space(Strict):

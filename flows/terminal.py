@@ -17,7 +17,8 @@ from flows.train import TrainReport, train
 SHOWN = 10
 """Rows of the leaderboard in the terminal; MLflow has all of them."""
 
-_COLUMNS = ("hidden", "activation", "learning_rate", "batch_size", "epochs", "seed")
+_ALWAYS = ("hidden", "activation", "learning_rate", "batch_size", "epochs", "seed")
+_IF_VARYING = ("optimizer", "l2", "dropout")
 
 
 class TrialsBar:
@@ -82,7 +83,8 @@ def leaderboard(evaluation: Evaluation, name: str) -> Table:
     """Return the best trials as a table: rank, hyperparameters, validation, and the winner's test metrics."""
     table = Table(title=f"Leaderboard: {name}", title_justify="left")
     table.add_column("rank", justify="right")
-    for column in _COLUMNS:
+    columns = (*_ALWAYS, *(name for name in _IF_VARYING if len({r.params[name] for r in evaluation.ranked}) > 1))
+    for column in columns:
         table.add_column(column, justify="right")
     measures = [name for name in evaluation.winner.metrics if name.startswith("val/")]
     for measure in (evaluation.metric, *(name for name in sorted(measures) if name != evaluation.metric)):
@@ -94,7 +96,7 @@ def leaderboard(evaluation: Evaluation, name: str) -> Table:
         shown = (evaluation.metric, *(name for name in sorted(measures) if name != evaluation.metric))
         table.add_row(
             str(place),
-            *(escape(record.params[column]) for column in _COLUMNS),
+            *(escape(record.params[column]) for column in columns),
             *(f"{record.metrics[name]:.4f}" for name in shown),
             *(f"{evaluation.test[name]:.4f}" if place == 1 else "" for name in tested),
             style="bold green" if place == 1 else None,

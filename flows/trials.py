@@ -75,8 +75,11 @@ def describe(hyperparameters: Hyperparameters, varying: frozenset[str]) -> str:
         "learning_rate": f"lr={hyperparameters.learning_rate:g}",
         "hidden": widths(hyperparameters.hidden),
         "activation": hyperparameters.activation,
+        "optimizer": hyperparameters.optimizer,
         "batch_size": f"batch={hyperparameters.batch_size}",
         "epochs": f"epochs={hyperparameters.epochs}",
+        "l2": f"l2={hyperparameters.l2:g}",
+        "dropout": f"dropout={hyperparameters.dropout:g}",
         "seed": f"seed={hyperparameters.seed}",
     }
     chosen = [text for name, text in parts.items() if name in varying]

@@ -3,7 +3,7 @@
 import resource
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -12,8 +12,11 @@ from pydantic import BaseModel, ConfigDict
 from threadpoolctl import threadpool_limits
 
 from backprop import EpochReport, Samples, Stack, Trial, one_hot, select_backend, train
-from backprop.backend import Device
+from backprop.backend import Backend, Device
+from backprop.halving import train_in_halves
+from backprop.optimizers import optimizer
 from flows.data.store import Dataset, DatasetReference, SplitArrays, open_dataset
+from flows.parameters import Hyperparameters
 from flows.ranking import objective
 from flows.tracking.search_runs import SearchRun, take_over_stack
 from flows.tracking.trial_runs import StackStopped, TrialRuns
@@ -103,7 +106,7 @@ def train_assignment(assignment: StackAssignment) -> StackOutcome:
     ):
         training, validation = _samples(assignment.dataset)
         backend = select_backend(assignment.device)
-        reports = train(_stack(trials, dataset), training, validation, backend) if trials else iter(())
+        reports = _reports(_stack(trials, dataset), training, validation, backend) if trials else iter(())
         while True:
             epoch_started = time.monotonic()
             report = next(reports, None)
@@ -123,18 +126,31 @@ def train_assignment(assignment: StackAssignment) -> StackOutcome:
     )
 
 
+def _reports(stack: Stack, training: Samples, validation: Samples, backend: Backend) -> Iterator[EpochReport]:
+    """Train a stack, or, where it does not fit into the device's memory, its halves."""
+    return train_in_halves(lambda part: train(part, training, validation, backend), stack, backend)
+
+
 def _stack(trials: Sequence[PlannedTrial], dataset: Dataset) -> Stack:
     first = trials[0]
     return Stack(
         architecture=first.architecture,
         batch_size=first.hyperparameters.batch_size,
-        trials=tuple(
-            Trial(trial.hyperparameters.learning_rate, trial.hyperparameters.epochs, trial.hyperparameters.seed)
-            for trial in trials
-        ),
+        trials=tuple(_trial(trial.hyperparameters) for trial in trials),
         task=dataset.task,
         shuffle_seed=SHUFFLE_SEED,
         dtype=DTYPE,
+    )
+
+
+def _trial(chosen: Hyperparameters) -> Trial:
+    return Trial(
+        chosen.learning_rate,
+        chosen.epochs,
+        chosen.seed,
+        optimizer=optimizer(chosen.optimizer),
+        l2=chosen.l2,
+        dropout=chosen.dropout,
     )
 
 

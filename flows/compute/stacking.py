@@ -17,12 +17,13 @@ STACK_TRIALS = 64
 def pack(trials: Sequence[PlannedTrial], slots: int) -> list[list[PlannedTrial]]:
     """Group trials that can share a stack and cut the groups so that `slots` workers have work; longest first.
 
-    Trials share a stack if they have the same architecture and batch size. Their rates, seeds and numbers of
-    epochs may differ.
+    Trials share a stack if they have the same architecture, batch size and kind of optimiser. Their rates, seeds
+    and numbers of epochs may differ.
     """
-    groups: dict[tuple[Architecture, int], list[PlannedTrial]] = defaultdict(list)
+    groups: dict[tuple[Architecture, int, str], list[PlannedTrial]] = defaultdict(list)
     for trial in trials:
-        groups[trial.architecture, trial.hyperparameters.batch_size].append(trial)
+        chosen = trial.hyperparameters
+        groups[trial.architecture, chosen.batch_size, chosen.optimizer].append(trial)
     share = max(1, -(-len(trials) // slots))
     stacks = [
         stack

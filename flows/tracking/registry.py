@@ -35,7 +35,7 @@ CHALLENGER = "challenger"
 CHAMPION = "champion"
 EXAMPLE_ROWS = 5
 
-_REQUIREMENTS = ("mlflow", "numpy", "pandas", "pydantic", "safetensors")
+_REQUIREMENTS = ("mlflow", "numpy", "pandas", "pydantic", "safetensors", "scipy")
 
 
 class RegisteredVersion(BaseModel):

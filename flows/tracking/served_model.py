@@ -1,7 +1,7 @@
 """The winner as MLflow serves it: raw rows in, original labels out.
 
 MLflow runs this file when it loads the model (models-from-code), so nothing is unpickled. It needs NumPy,
-pandas, pydantic and safetensors, and this project's code, a copy of which travels with the model.
+SciPy, pandas, pydantic and safetensors, and this project's code, a copy of which travels with the model.
 """
 
 from pathlib import Path

@@ -16,7 +16,7 @@ def test_the_key_is_stable_between_machines_and_releases() -> None:
     # A change of this value retrains every trial of every user: it must be meant, and CORE_VERSION says so.
     assert (
         trial_key("d" * 64, ARCHITECTURE, HYPERPARAMETERS)
-        == "8e3006ee94eb24abbe67cc1e8a6e4dfc552baf7b08f6c9898ea2e9b2f11ab546"
+        == "1ea8100afd80cb6eea665d1ddd4b6da025c898302ce6b9eafb017bc81f95e9ad"
     )
 
 
@@ -29,6 +29,9 @@ def test_the_key_is_stable_between_machines_and_releases() -> None:
         {"seed": 1},
         {"activation": "tanh"},
         {"hidden": (9,)},
+        {"optimizer": "adam"},
+        {"l2": 0.1},
+        {"dropout": 0.1},
     ],
 )
 def test_every_hyperparameter_is_part_of_the_key(change: dict[str, object]) -> None:

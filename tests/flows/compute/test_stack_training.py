@@ -8,6 +8,7 @@ import pytest
 from mlflow.entities import Run
 
 from backprop import Samples, Stack, Trial, load_weights, one_hot, select_backend, train
+from backprop.optimizers import Adam
 from backprop.training import histories
 from flows.compute.stack_training import StackAssignment, StackOutcome, samples_of, train_assignment
 from flows.data.store import Dataset, DatasetError, DatasetReference
@@ -80,6 +81,18 @@ def test_the_curves_are_those_of_the_core(wine: Dataset, tracking: Tracking) -> 
     for run, expected in zip(runs, histories(reports, 2), strict=True):
         for metric, values in expected.items():
             assert [value for _, value in curve(tracking, run, metric)] == values
+
+
+def test_optimiser_penalty_and_dropout_of_a_trial_reach_the_core(wine: Dataset, tracking: Tracking) -> None:
+    trials = [planned(wine, optimizer="adam", learning_rate=0.01, l2=0.1, dropout=0.2, seed=3)]
+    stack = Stack(trials[0].architecture, 16, (Trial(0.01, 4, 3, optimizer=Adam(), l2=0.1, dropout=0.2),))
+    reports = train(stack, samples_of(wine.train, wine), samples_of(wine.validation, wine), select_backend("cpu"))
+
+    _, [run] = train_on(wine, tracking, trials)
+
+    [expected] = histories(list(reports), 1)
+    assert [value for _, value in curve(tracking, run, "train/loss")] == expected["train/loss"]
+    assert run.data.params["optimizer"] == "adam"
 
 
 def test_an_error_is_reported_in_the_unit_of_the_target(diabetes: Dataset, tracking: Tracking, tmp_path: Path) -> None:

@@ -11,9 +11,21 @@ from flows.parameters import Hyperparameters
 from flows.trials import PlannedTrial, trial_key
 
 
-def planned(hidden: tuple[int, ...], batch_size: int, epochs: int, seed: int, inputs: int = 4) -> PlannedTrial:
+def alike(trial: PlannedTrial) -> tuple[object, ...]:
+    return trial.architecture, trial.hyperparameters.batch_size, trial.hyperparameters.optimizer
+
+
+def planned(
+    hidden: tuple[int, ...], batch_size: int, epochs: int, seed: int, inputs: int = 4, optimizer: str = "sgd"
+) -> PlannedTrial:
     hyperparameters = Hyperparameters(
-        hidden=hidden, activation="relu", learning_rate=0.1, batch_size=batch_size, epochs=epochs, seed=seed
+        hidden=hidden,
+        activation="relu",
+        optimizer=optimizer,
+        learning_rate=0.1,
+        batch_size=batch_size,
+        epochs=epochs,
+        seed=seed,
     )
     architecture = Architecture(inputs, hidden, 3)
     return PlannedTrial(
@@ -28,6 +40,7 @@ trials = st.lists(
         batch_size=st.sampled_from([1, 32]),
         epochs=st.integers(1, 5),
         seed=st.integers(0, 20),
+        optimizer=st.sampled_from(["sgd", "adam"]),
     ),
     min_size=1,
     max_size=200,
@@ -39,7 +52,7 @@ def test_every_trial_is_in_exactly_one_stack_with_its_like(trials: list[PlannedT
     stacks = pack(trials, slots)
 
     assert Counter(t.key for stack in stacks for t in stack) == Counter(t.key for t in trials)
-    assert all(len({(t.architecture, t.hyperparameters.batch_size) for t in stack}) == 1 for stack in stacks)
+    assert all(len({alike(t) for t in stack}) == 1 for stack in stacks)
     assert max(map(len, stacks)) <= STACK_TRIALS
 
 
