@@ -18,6 +18,8 @@ from typing import Any, Literal, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from backprop.reductions import sum_rows
+
 Array: TypeAlias = Any
 """An array of the backend in use, ``numpy.ndarray`` or ``cupy.ndarray``."""
 
@@ -169,7 +171,7 @@ class Backend:
         delta : (T, B, units) array
         out, scratch : (T, 1, units) arrays
         """
-        total = delta.sum(axis=1, keepdims=True, out=scratch if beta else out)
+        total = sum_rows(self.xp, delta, out=scratch if beta else out)
         return _combine(out, total, alpha, beta)
 
     def affine(self, h: Array, w: Array, b: Array) -> Array:

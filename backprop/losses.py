@@ -24,6 +24,7 @@ from backprop.activations import Activation, activation
 from backprop.backend import Array
 from backprop.choices import check_new_name, choose
 from backprop.local_derivatives import LossFunction, Range, check_loss_derivative
+from backprop.reductions import max_last, sum_last
 
 
 class Loss(ABC):
@@ -164,16 +165,16 @@ class SoftmaxCrossEntropy(OutputStage):
 
     def loss(self, xp: ModuleType, z: Array, y: Array) -> Array:
         """Return `lse - sum_l y_l z_l`."""
-        shifted = z - z.max(axis=-1, keepdims=True)
-        return xp.log(xp.exp(shifted).sum(axis=-1)) - (y * shifted).sum(axis=-1)
+        shifted = z - max_last(xp, z)
+        return (xp.log(sum_last(xp, xp.exp(shifted))) - sum_last(xp, y * shifted))[..., 0]
 
     def loss_and_delta(self, xp: ModuleType, z: Array, y: Array) -> tuple[Array, Array]:
         """Return the loss and `softmax(z) - y`; the loss does not change when a row of z is shifted."""
-        shifted = z - z.max(axis=-1, keepdims=True)
+        shifted = z - max_last(xp, z)
         e = xp.exp(shifted)
-        total = e.sum(axis=-1, keepdims=True)
-        loss = xp.log(total[..., 0]) - (y * shifted).sum(axis=-1)
-        return loss, e / total - y
+        total = sum_last(xp, e)
+        loss = xp.log(total) - sum_last(xp, y * shifted)
+        return loss[..., 0], e / total - y
 
 
 class SigmoidCrossEntropy(OutputStage):

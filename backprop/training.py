@@ -8,20 +8,19 @@ A trial that is finished leaves the stack, and from then on costs nothing.
 itself: to train on samples that come in pieces, or to keep and restore it.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from backprop.backend import Array, Backend, HostArray
+from backprop.backend import Backend, HostArray
 from backprop.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from backprop.dropout import Dropout
+from backprop.descent import Descent
 from backprop.early_stopping import Watch
 from backprop.evaluation import evaluate, measure
-from backprop.losses import CrossEntropy
 from backprop.network import Network, Parameters, initial_parameters
-from backprop.optimizers import SGD, StackOptimizer
+from backprop.optimizers import SGD
 from backprop.randomness import Stream, generator
 from backprop.ranges import check_count
 from backprop.reports import EpochReport, Finished, OnEpoch, Reason, histories
@@ -122,7 +121,8 @@ class Training:
         rates = self._rates()
         # A diverging trial overflows for the rest of its epoch; it is reported as such, not by a NumPy warning.
         with np.errstate(over="ignore", invalid="ignore"), self._backend.epoch():
-            measured = {"train/loss": self._pass_over(training, rates)}
+            order = self._backend.to_device(self._order(len(training)))
+            measured = {"train/loss": self._descent.over(training, order, rates, self._updates)}
             if validation is not None:
                 measured |= measure(self.network, self._parameters, validation, self.stack.task, "val")
             metrics = self._backend.fetch(measured)
@@ -130,6 +130,7 @@ class Training:
             metrics["train/learning_rate"] = rates
         reasons = self._observe(metrics)
         self.epochs_done += 1
+        self._updates += -(-len(training) // self.stack.batch_size)
         self._samples += len(training)
         return self._report(metrics, reasons, on_epoch)
 
@@ -180,27 +181,8 @@ class Training:
             return
         if best is None and any(t.early_stopping and t.early_stopping.restore for t in trials):
             self._best = parameters.select(range(len(trials)))
-        self._optimizer = StackOptimizer(
-            self._backend,
-            [t.optimizer for t in trials],
-            parameters,
-            l2=[t.l2 for t in trials],
-            l1=[t.l1 for t in trials],
-            clip_norm=[np.inf if t.clip_norm is None else t.clip_norm for t in trials],
-            memories=memories,
-        )
-        self._memories = self._optimizer.memories
-        self._work = parameters.empty_like(self._backend)
-        self._dropout = self._new_dropout(trials)
-        smoothing = np.array([t.label_smoothing for t in trials], self.stack.dtype)
-        self._smoothing = self._backend.to_device(smoothing[:, None, None]) if smoothing.any() else None
-
-    def _new_dropout(self, trials: Sequence[Trial]) -> Dropout | None:
-        rates = [t.dropout for t in trials]
-        if not any(rates):
-            return None
-        seeds = [t.seed for t in trials]
-        return Dropout(self._backend, rates, seeds, self.stack.architecture.hidden, self.stack.dtype)
+        self._descent = Descent(self.network, self.stack, trials, parameters, memories, plain=self._plain)
+        self._memories = self._descent.memories
 
     def _active_trials(self) -> list[Trial]:
         return [self.stack.trials[place] for place in self.active]
@@ -239,48 +221,10 @@ class Training:
     def _moment(self, trial: Trial) -> Moment:
         return Moment(index=self.epochs_done, epochs=trial.epochs, samples=self._samples)
 
-    def _pass_over(self, samples: Samples, rates: HostArray) -> Array:
-        """Update the parameters over one pass; return each trial's mean loss, (T,), still in the backend's memory."""
-        backend, dtype = self._backend, self.stack.dtype
-        order = backend.to_device(self._order(len(samples)))
-        self._optimizer.set_rates(rates)
-        # What delta is multiplied with, for a mean over B samples: the learning rate's place in plain SGD.
-        factor = backend.to_device((rates if self._plain else np.ones_like(rates)).astype(dtype))
-        total = backend.xp.zeros(len(rates), "float64")
-        for start in range(0, len(samples), self.stack.batch_size):
-            rows = order[start : start + self.stack.batch_size]
-            x, y = backend.gather(samples.x, rows, dtype), backend.gather(samples.y, rows, dtype)
-            weights = None if samples.weights is None else samples.weights[rows]
-            backend.add_losses(total, self._update(x, y, weights, factor / len(rows)))
-        return total / len(samples)
-
     def _order(self, samples: int) -> HostArray:
         if not self.stack.shuffle:
             return np.arange(samples)
         return generator(self.stack.shuffle_seed, Stream.SHUFFLE, self.epochs_done + 1).permutation(samples)
-
-    def _update(self, x: Array, y: Array, weights: Array | None, scale: Array) -> Array:
-        """Update the parameters from a minibatch; return the loss of every sample, (T, B)."""
-        masks = self._dropout.masks(self._updates, len(x)) if self._dropout else None
-        self._updates += 1
-        trace = self.network.forward(self._parameters, x, masks)
-        loss, delta = self._backend.loss_and_delta(self.network.output_stage, trace.logits, self._targets(y), scale)
-        if weights is not None:
-            loss *= weights
-            delta *= weights[:, None]
-        if self._plain:
-            self.network.descend(self._parameters, trace, delta, scratch=self._work)
-        else:
-            gradients = self.network.backward(self._parameters, trace, delta, out=self._work)
-            self._optimizer.step(self._parameters, gradients, self._updates)
-        return loss
-
-    def _targets(self, y: Array) -> Array:
-        """Return the targets trained on: y, (B, C), or smoothed for each trial, (T, B, C)."""
-        if self._smoothing is None:
-            return y
-        outcomes = y.shape[1] if self.stack.architecture.loss == CrossEntropy.name else 2
-        return (1 - self._smoothing) * y + self._smoothing / outcomes
 
     # After an epoch
 

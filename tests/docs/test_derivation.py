@@ -207,7 +207,7 @@ def entries(name: str, values: np.ndarray) -> dict[str, float]:
 
 MODULES = [
     importlib.import_module(f"backprop.{name}")
-    for name in ("activations", "backend", "dropout", "losses", "network", "optimizers", "stack")
+    for name in ("activations", "backend", "dropout", "losses", "network", "optimizers", "reductions", "stack")
 ]
 QUOTE = re.compile(r"^`backprop/(\w+)\.py`, `([\w.]+)`:\n\n```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 QUOTES = QUOTE.findall(DOCUMENT)
