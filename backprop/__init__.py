@@ -20,7 +20,7 @@ from backprop.weights import WeightsError, load_weights, save_weights
 
 __version__ = "0.1.0"
 
-CORE_VERSION = "2"
+CORE_VERSION = "1"
 """Changes when the same trial would give other numbers; a part of every trial key."""
 
 __all__ = [

@@ -1,6 +1,5 @@
 """The `retrain` flow: on a schedule, train again if the data changed, and promote only what is better."""
 
-import time
 from typing import Any
 
 import numpy as np
@@ -14,10 +13,8 @@ from pydantic import BaseModel, ConfigDict
 from flows.data.splitting import SplitParameters
 from flows.data.store import DatasetReference, open_dataset, raw_test_rows
 from flows.errors import RunFailedError, TableError
-from flows.ingest import ingest
 from flows.parameters import ComputeParameters, PromotionParameters, TaskChoice, TrainParameters
 from flows.promotion import Decision, baseline_prediction, decide, score_rows
-from flows.spaces import expand, load_space
 from flows.tracking.registry import (
     CHAMPION,
     RegisteredVersion,
@@ -29,7 +26,7 @@ from flows.tracking.registry import (
     version_by_alias,
 )
 from flows.tracking.store import Tracking, open_tracking
-from flows.train import TrainReport, train_on
+from flows.train import TrainReport, ingest_for, train_on
 
 
 class RetrainReport(BaseModel):
@@ -88,10 +85,7 @@ def retrain(
         compute=compute,
         datasets=datasets,
     )
-    expand(load_space(parameters.space))
-    started = time.monotonic()
-    dataset = ingest(parameters.data, parameters.target, parameters.task, parameters.split, parameters.datasets)
-    ingest_seconds = time.monotonic() - started
+    dataset = ingest_for(parameters)
     name = parameters.model_for(dataset.name)
     check_model_name(name)
     tracking = open_tracking(parameters.experiment_for(dataset.name))
@@ -100,7 +94,7 @@ def retrain(
         get_run_logger().info("Ends early: %s", message)
         return Completed(name="Unchanged", message=message)
 
-    report = train_on(dataset, parameters, ingest_seconds)
+    report = train_on(dataset, parameters)
     champion = version_by_alias(tracking, name, CHAMPION)
     if champion == report.registered:
         # The data went back to what the champion was trained on: there is nothing to judge.

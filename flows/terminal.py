@@ -1,6 +1,7 @@
 """What a person sees while `backprop train` runs, and at its end."""
 
 import sys
+import time
 from pathlib import Path
 
 from rich.console import Console
@@ -62,6 +63,7 @@ class TrialsBar:
 
 def run_train(parameters: TrainParameters, console: Console) -> None:
     """Run the `train` flow with a progress bar and print what came of it."""
+    started = time.monotonic()
     with TrialsBar(console) as bar, listening(bar):
         report = train(
             data=parameters.data,
@@ -75,7 +77,7 @@ def run_train(parameters: TrainParameters, console: Console) -> None:
             datasets=parameters.datasets,
         )
     console.print(leaderboard(report.evaluation, report.dataset.name))
-    for line in summary(report):
+    for line in summary(report, total_seconds=time.monotonic() - started):
         console.print(line, soft_wrap=True, highlight=False)
 
 
@@ -104,9 +106,9 @@ def leaderboard(evaluation: Evaluation, name: str) -> Table:
     return table
 
 
-def summary(report: TrainReport) -> list[str]:
+def summary(report: TrainReport, total_seconds: float) -> list[str]:
     """Return the lines below the leaderboard."""
-    return [*_trials(report), _registered(report), *_cost(report), _open_mlflow(report.run.tracking.uri)]
+    return [*_trials(report), _registered(report), _cost(report, total_seconds), _open_mlflow(report.run.tracking.uri)]
 
 
 def _trials(report: TrainReport) -> list[str]:
@@ -132,18 +134,19 @@ def _registered(report: TrainReport) -> str:
     )
 
 
-def _cost(report: TrainReport) -> list[str]:
+def _cost(report: TrainReport, total_seconds: float) -> str:
     parts = " · ".join(f"{part} {spent:.1f} s" for part, spent in report.seconds.items())
+    parts = f"{total_seconds:.1f} s in all: {parts}"
     stacks = report.outcome.stacks
     if not stacks:
-        return [f"[dim]{parts}[/dim]"]
+        return f"[dim]{parts}[/dim]"
     training = sum(stack.training_seconds for stack in stacks)
     workers = len({stack.worker for stack in stacks})
     peak = max(stack.peak_bytes for stack in stacks) / 2**20
-    return [
+    return (
         f"[dim]{parts}; {training:.1f} s of training on {workers} worker{'s' if workers > 1 else ''}, "
         f"peak memory of a worker {peak:.0f} MiB[/dim]"
-    ]
+    )
 
 
 def _open_mlflow(uri: str) -> str:

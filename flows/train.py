@@ -25,7 +25,7 @@ class TrainReport(BaseModel):
     Attributes
     ----------
     seconds : dict of str to float
-        Wall time of each part.
+        Wall time of each part after ingestion.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -74,21 +74,23 @@ def train(
         compute=compute,
         datasets=datasets,
     )
-    # A space that is not valid is found before the data is read.
+    return train_on(ingest_for(parameters), parameters)
+
+
+def ingest_for(parameters: TrainParameters) -> DatasetReference:
+    """Ingest what the parameters name; a space that is not valid is found before the data is read."""
     expand(load_space(parameters.space))
-    started = time.monotonic()
-    dataset = ingest(parameters.data, parameters.target, parameters.task, parameters.split, parameters.datasets)
-    return train_on(dataset, parameters, ingest_seconds=time.monotonic() - started)
+    return ingest(parameters.data, parameters.target, parameters.task, parameters.split, parameters.datasets)
 
 
-def train_on(dataset: DatasetReference, parameters: TrainParameters, ingest_seconds: float) -> TrainReport:
+def train_on(dataset: DatasetReference, parameters: TrainParameters) -> TrainReport:
     """Search on an ingested dataset, evaluate, and register the winner: what `train` and `retrain` share."""
     space = load_space(parameters.space)
     opened = open_dataset(dataset)
     name = parameters.model_for(dataset.name)
     check_model_name(name)
     tracking = open_tracking(parameters.experiment_for(dataset.name))
-    seconds = {"ingest": ingest_seconds}
+    seconds = {}
     with search_run(tracking, opened, parameters.space, space) as run:
         started = time.monotonic()
         runner = task_runner(parameters.compute)
