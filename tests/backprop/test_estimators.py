@@ -552,9 +552,10 @@ def test_an_interrupted_training_keeps_what_it_has(monkeypatch):
         if report.epoch == 3:
             raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.warns(UserWarning, match="interrupted"):
+    with monkeypatch.context() as patch:
         patch.setattr(MLPClassifier, "_record", interrupt)
-        model = MLPClassifier((4,), random_state=0).fit(PAIR, SIDE)
+        with pytest.warns(UserWarning, match="interrupted"):
+            model = MLPClassifier((4,), random_state=0).fit(PAIR, SIDE)
     assert model.n_iter_ == 3
     np.testing.assert_array_equal(
         weights_of(model), weights_of(MLPClassifier((4,), random_state=0, max_iter=3).fit(PAIR, SIDE))
