@@ -14,6 +14,7 @@ from backprop.dropout import Dropout
 from backprop.losses import CrossEntropy
 from backprop.network import Network, Parameters
 from backprop.optimizers import StackOptimizer
+from backprop.padding import unit_masks
 from backprop.samples import Samples
 from backprop.stack import Stack, Trial
 
@@ -60,7 +61,10 @@ class Descent:
         )
         self.memories = self._optimizer.memories
         self._work = parameters.empty_like(network.backend)
-        self._dropout = self._new_dropout(trials)
+        widest = stack.architecture.hidden
+        hidden = [t.hidden or widest for t in trials]
+        self._dropout = self._new_dropout(trials, hidden)
+        self._unit_masks = unit_masks(network.backend, hidden, widest, stack.dtype)
         smoothing = np.array([t.label_smoothing for t in trials], stack.dtype)
         self._smoothing = network.backend.to_device(smoothing[:, None, None]) if smoothing.any() else None
 
@@ -89,7 +93,7 @@ class Descent:
 
     def _update(self, x: Array, y: Array, weights: Array | None, scale: Array, done: int) -> Array:
         """Update the parameters from a minibatch after `done` others; return the loss of every sample, (T, B)."""
-        masks = self._dropout.masks(done, len(x)) if self._dropout else None
+        masks = self._dropout.masks(done, len(x)) if self._dropout else self._unit_masks
         trace = self._network.forward(self._parameters, x, masks)
         stage = self._network.output_stage
         loss, delta = self._network.backend.loss_and_delta(stage, trace.logits, self._targets(y), scale)
@@ -110,9 +114,10 @@ class Descent:
         outcomes = y.shape[1] if self._stack.architecture.loss == CrossEntropy.name else 2
         return (1 - self._smoothing) * y + self._smoothing / outcomes
 
-    def _new_dropout(self, trials: Sequence[Trial]) -> Dropout | None:
+    def _new_dropout(self, trials: Sequence[Trial], hidden: Sequence[tuple[int, ...]]) -> Dropout | None:
         rates = [t.dropout for t in trials]
         if not any(rates):
             return None
         seeds = [t.seed for t in trials]
-        return Dropout(self._network.backend, rates, seeds, self._stack.architecture.hidden, self._stack.dtype)
+        widest = self._stack.architecture.hidden
+        return Dropout(self._network.backend, rates, seeds, widest, self._stack.dtype, own=hidden)

@@ -35,7 +35,8 @@ class EarlyStopping:
     """End a trial after more than `patience` epochs in a row that beat its best by no more than `min_delta`.
 
     Its weights are then those of its best epoch, also where it ends for another reason. Every better value is a
-    new best, so a creep slower than `min_delta` an epoch is no improvement: scikit-learn's rule.
+    new best, so a creep slower than `min_delta` an epoch is no improvement. That is scikit-learn's rule but for a tie:
+    a gain of exactly `min_delta` counts there, and here does not, so a flat curve ends also with a `min_delta` of 0.
 
     Attributes
     ----------

@@ -9,6 +9,7 @@ from backprop.initializers import initializer
 from backprop.losses import BinaryCrossEntropy, CrossEntropy
 from backprop.network import Architecture
 from backprop.optimizers import SGD, Optimizer
+from backprop.padding import narrowed
 from backprop.ranges import check_count, check_fraction, check_not_negative, check_positive
 from backprop.schedules import Constant, Schedule
 
@@ -57,6 +58,9 @@ class Trial:
     early_stopping : EarlyStopping or None
     initializer : str or None
         Of all weights; None chooses by each layer's activation.
+    hidden : tuple of int or None
+        Widths of the trial's own hidden layers, where some are narrower than the architecture's: it trains as if
+        alone, padded (see `backprop.padding`). None for the architecture's.
 
     Raises
     ------
@@ -76,8 +80,11 @@ class Trial:
     label_smoothing: float = 0.0
     early_stopping: EarlyStopping | None = None
     initializer: str | None = None
+    hidden: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
+        if self.hidden is not None:
+            object.__setattr__(self, "hidden", tuple(self.hidden))
         check_positive("learning_rate", self.learning_rate)
         check_count("epochs", self.epochs)
         check_count("seed", self.seed, least=0)
@@ -149,6 +156,7 @@ class Stack:
             self._check_trial(trial)
 
     def _check_trial(self, trial: Trial) -> None:
+        narrowed(self.architecture, trial.hidden)
         loss = self.architecture.loss
         if trial.label_smoothing and loss not in (CrossEntropy.name, BinaryCrossEntropy.name):
             raise ValueError(
@@ -158,6 +166,11 @@ class Stack:
         known = dict.fromkeys(("train/loss", *(f"val/{name}" for name in METRICS[self.task])))
         for name in trial.watched:
             choose("metric", name, known)
+
+
+def own_architecture(stack: Stack, trial: int) -> Architecture:
+    """Return the architecture of one trial of a stack, with its own widths."""
+    return narrowed(stack.architecture, stack.trials[trial].hidden)
 
 
 def stack_of_one(stack: Stack, trial: int) -> Stack:

@@ -21,12 +21,13 @@ from backprop.early_stopping import Watch
 from backprop.evaluation import evaluate, measure
 from backprop.network import Network, Parameters, initial_parameters
 from backprop.optimizers import SGD
+from backprop.padding import crop, pad
 from backprop.randomness import Stream, generator
 from backprop.ranges import check_count
 from backprop.reports import EpochReport, Finished, OnEpoch, Reason, histories
 from backprop.samples import Samples, check_samples, one_hot, to_device
 from backprop.schedules import Constant, Moment, Pace
-from backprop.stack import Stack, Task, Trial, stack_of_one
+from backprop.stack import Stack, Task, Trial, own_architecture, stack_of_one
 
 __all__ = [
     "EpochReport",
@@ -157,9 +158,7 @@ class Training:
     def _beginning(self, initial: Parameters | None) -> Checkpoint:
         stack = self.stack
         if initial is None:
-            seeds = [trial.seed for trial in stack.trials]
-            names = [trial.initializer for trial in stack.trials]
-            initial = initial_parameters(stack.architecture, seeds, stack.dtype, names)
+            initial = _drawn(stack)
         _check_initial(stack, initial)
         return Checkpoint(
             epoch=0,
@@ -284,7 +283,8 @@ class Training:
         source, epoch = self._parameters, self.epochs_done
         if self._best is not None and early_stopping is not None and early_stopping.restore and watch.best_epoch:
             source, epoch = self._best, watch.best_epoch
-        parameters = source.select([k]).to_host(self._backend)
+        own = own_architecture(self.stack, self.active[k])
+        parameters = crop(source.select([k]).to_host(self._backend), own)
         return Finished(self.active[k], parameters, reason == "diverged", reason, epoch)
 
     def _leave(self, leaving: Collection[int]) -> None:
@@ -352,6 +352,21 @@ def train(
             save_checkpoint(checkpoint, stack, run.checkpoint())
 
 
+def _drawn(stack: Stack) -> Parameters:
+    """Return the initial weights of a stack, each trial's drawn for its own widths and padded."""
+    drawn = [
+        pad(
+            initial_parameters(own_architecture(stack, place), [trial.seed], stack.dtype, [trial.initializer]),
+            stack.architecture,
+        )
+        for place, trial in enumerate(stack.trials)
+    ]
+    return Parameters(
+        [np.concatenate(layer) for layer in zip(*(one.weights for one in drawn), strict=True)],
+        [np.concatenate(layer) for layer in zip(*(one.biases for one in drawn), strict=True)],
+    )
+
+
 def _check_initial(stack: Stack, initial: Parameters) -> None:
     trials = len(stack.trials)
     layers = stack.architecture.layers
@@ -359,3 +374,8 @@ def _check_initial(stack: Stack, initial: Parameters) -> None:
     given = [tuple(array.shape) for array in initial]
     if given != wanted:
         raise ValueError(f"initial has the shapes {given}: use {wanted}, weights first")
+    for place in range(trials):
+        mine = initial.select([place])
+        padded = pad(crop(mine, own_architecture(stack, place)), stack.architecture)
+        if any(np.any(kept != there) for kept, there in zip(padded, mine, strict=True)):
+            raise ValueError(f"initial has weights of trial {place} outside of its hidden widths: use 0 there")

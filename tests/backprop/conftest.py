@@ -17,7 +17,14 @@ __all__ = ["backend", "kernels_on_double", "strict_cupy"]
 REFERENCES = Path(__file__).parents[1] / "references"
 
 
-ON_THE_DOUBLE = {"test_against_pytorch", "test_gradcheck", "test_network", "test_training"}
+ON_THE_DOUBLE = {
+    "test_against_pytorch",
+    "test_gradcheck",
+    "test_network",
+    "test_padding",
+    "test_training",
+    "test_trajectories",
+}
 """Tests of the core that run on NumPy, and again on the strict double of CuPy with our kernels."""
 
 NUMPY_ONLY = {
