@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from distributed import Event, get_worker
@@ -211,5 +212,10 @@ def _worker_address() -> str:
 
 
 def _peak_bytes() -> int:
-    # Linux counts in KiB, macOS in bytes.
+    """Return the largest resident memory of this process so far."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # Not ru_maxrss, which on Linux a process inherits from the one that started it.
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
