@@ -2,6 +2,7 @@
 
 import math
 import re
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -156,6 +157,111 @@ def test_float32_parameters_are_updated_in_float32_with_corrections_made_in_floa
     assert parameters.weights[0].item() == pytest.approx(-0.01, rel=1e-5)
 
 
+FLOAT32_HALF_ULP = 2.0**-24
+"""What float32 drops from 1 + it, a tie that goes to even. In float64, 1.5 of it is more than half a digit of 1.5."""
+
+
+def of_shape(rows: int, columns: int, *, value: float = 0.0, dtype: str = "float64") -> Parameters:
+    """One trial's parameters, all of the same value."""
+    return Parameters([np.full((1, rows, columns), value, dtype)], [np.full((1, 1, columns), value, dtype)])
+
+
+def test_the_learning_rate_is_rounded_to_float32_before_it_multiplies_float32():
+    parameters = of_shape(1, 1, dtype="float32")
+    rule = stack_optimizer([SGD()], parameters)
+    rule.set_rates(np.array([1 + FLOAT32_HALF_ULP]))
+    rule.step(parameters, of_shape(1, 1, value=1.5, dtype="float32"), 1)
+    assert parameters.weights[0].item() == -1.5
+
+
+def test_a_penalty_is_rounded_to_float32_before_it_multiplies_float32():
+    parameters = of_shape(1, 1, value=1.5, dtype="float32")
+    rule = stack_optimizer([SGD()], parameters, l2=[1 + FLOAT32_HALF_ULP])
+    rule.set_rates(np.array([1.0]))
+    rule.step(parameters, of_shape(1, 1, dtype="float32"), 1)
+    assert parameters.weights[0].item() == 0
+
+
+def test_a_limit_is_rounded_to_float32_before_a_float32_gradient_is_clipped_to_it():
+    parameters = of_shape(1, 5, dtype="float32")
+    rule = stack_optimizer([SGD()], parameters, clip_norm=[2048 * (1 + FLOAT32_HALF_ULP)])
+    rule.set_rates(np.array([1.0]))
+    gradients = of_shape(1, 5, dtype="float32")
+    gradients.weights[0][0, 0] = [3072, 1024, 1024, 1024, 2048]  # |g| = 4096, in float32 with the floor too
+    rule.step(parameters, gradients, 1)
+    assert parameters.weights[0].ravel().tolist() == [-1536, -512, -512, -512, -1024]
+
+
+@pytest.mark.parametrize("kind", PAPERS)
+def test_an_update_with_all_that_may_change_a_gradient_allocates_no_array_of_a_parameters_size(kind):
+    parameters, gradients = of_shape(200, 500, value=0.5), of_shape(200, 500, value=2.0)
+    rule = stack_optimizer([kind()], parameters, l2=[0.1], l1=[0.1], clip_norm=[1.0])
+    rule.set_rates(np.array([0.1]))
+    tracemalloc.start()
+    rule.step(parameters, gradients, 1)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < parameters.weights[0].nbytes / 4
+
+
+def test_gradients_of_a_network_with_fewer_layers_are_refused():
+    parameters, shallow = of_shape(1, 1), of_shape(1, 1)
+    deep = Parameters(parameters.weights * 2, parameters.biases * 2)
+    rule = stack_optimizer([SGD()], deep)
+    rule.set_rates(np.array([0.1]))
+    with pytest.raises(ValueError, match="shorter"):
+        rule.step(deep, shallow, 1)
+
+
+class BackendWithKernel(Backend):
+    """A backend that has a kernel for some rules; it notes what the kernel is given, and computes nothing."""
+
+    def __init__(self, *rules: str) -> None:
+        super().__init__(np)
+        self.rules, self.calls = rules, []
+
+    def fused_update(self, rule, *arguments, **more) -> bool:
+        self.calls.append((rule, *arguments, more))
+        return rule in self.rules
+
+
+def test_a_kernel_is_given_the_gradient_as_clipped_and_penalised_and_the_trials_numbers_in_float64():
+    backend = BackendWithKernel("adamw")
+    parameters, gradients = parameters_of([1, -1]), parameters_of([100, 100])
+    trials = [AdamW(0, 0, 1, 0), AdamW(0.5, 0.25, 2, 3)]
+    rule = StackOptimizer(backend, trials, parameters, l2=[0.5, 0], l1=[0, 0.25], clip_norm=[1e-9, math.inf])
+    rule.set_rates(np.array([1, 2]))
+    rule.step(parameters, gradients, 7)
+
+    expected = [("weights", [0.5, 99.75], True), ("biases", [0.0, 100.0], False)]
+    for (name, gradient, is_weight), call in zip(expected, backend.calls, strict=True):
+        kernel, p, g, memory, numbers, rate, step, more = call
+        assert (kernel, step, more) == ("adamw", 7, {"decays": is_weight})
+        assert p is getattr(parameters, name)[0]
+        assert g is getattr(gradients, name)[0]
+        np.testing.assert_allclose(g.ravel(), gradient, atol=1e-9)
+        assert all(m is getattr(of, name)[0] for m, of in zip(memory, rule.memories.values(), strict=True))
+        assert {number: column.ravel().tolist() for number, column in numbers.items()} == {
+            "beta_1": [0, 0.5],
+            "beta_2": [0, 0.25],
+            "epsilon": [1, 2],
+            "weight_decay": [0, 3],
+        }
+        assert rate.ravel().tolist() == [1, 2]
+        assert {(c.shape, c.dtype.name) for c in (rate, *numbers.values())} == {((2, 1, 1), "float64")}
+    assert [p.ravel().tolist() for p in parameters] == [[1, -1]] * 2
+
+
+def test_a_rule_the_backend_has_no_kernel_for_is_computed_as_written():
+    backend = BackendWithKernel("adam")
+    parameters = parameters_of([1.0])
+    rule = StackOptimizer(backend, [SGD()], parameters, l2=[0.0], l1=[0.0], clip_norm=[math.inf])
+    rule.set_rates(np.array([0.5]))
+    rule.step(parameters, parameters_of([0.5]), 1)
+    assert len(backend.calls) == 2
+    assert [p.item() for p in parameters] == [0.75, 0.75]
+
+
 # Clipping and penalties
 
 
@@ -220,6 +326,17 @@ def test_adams_defaults_are_its_papers_and_the_others_pytorchs():
     assert (Adam().beta_1, Adam().beta_2, Adam().epsilon) == (0.9, 0.999, 1e-8)
     assert (RMSProp().decay, RMSProp().epsilon) == (0.99, 1e-8)
     assert AdamW().weight_decay == 0.01
+
+
+def test_memories_have_the_names_that_checkpoints_keep_them_under():
+    assert {name: kind.memories for name, kind in OPTIMIZERS.items()} == {
+        "sgd": (),
+        "momentum": ("velocity",),
+        "nesterov": ("velocity",),
+        "rmsprop": ("square",),
+        "adam": ("mean", "square"),
+        "adamw": ("mean", "square"),
+    }
 
 
 @pytest.mark.parametrize(

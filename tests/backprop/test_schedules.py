@@ -118,6 +118,21 @@ def test_a_slow_creep_adds_up_to_a_new_best_for_a_plateau_but_not_for_adaptive()
     assert rates(Adaptive(factor=0.5, patience=1, min_delta=0.1), 1.0, creep)[-1] < 1
 
 
+def test_a_value_that_beats_the_best_by_min_delta_exactly_is_no_new_best_of_a_plateau():
+    plateau = ReduceOnPlateau(factor=0.5, patience=0, min_delta=0.25)
+    assert rates(plateau, 1.0, [1.0, 0.75, 0.75, 0.5, 0.5]) == [1, 1, 0.5, 0.25, 0.25]
+
+
+def test_as_many_epochs_as_the_patience_may_bring_nothing_better_before_a_reduction():
+    plateau = ReduceOnPlateau(factor=0.5, patience=3)
+    assert rates(plateau, 1.0, [1.0] * 10) == [1, 1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.25]
+
+
+def test_an_adaptive_trial_at_its_minimum_rate_exactly_ends_where_it_would_be_reduced():
+    adaptive = Adaptive(factor=0.5, patience=0, minimum=0.25)
+    assert rates(adaptive, 1.0, [1.0] * 9) == [1, 1, 0.5, 0.25]
+
+
 def test_a_rate_is_reduced_no_further_than_the_minimum_and_never_raised_to_it():
     down = ReduceOnPlateau(factor=0.1, patience=0, minimum=0.05)
     assert rates(down, 1.0, [1.0] * 5) == pytest.approx([1, 1, 0.1, 0.05, 0.05])
@@ -144,6 +159,11 @@ def test_what_follows_a_warm_up_sees_neither_its_epochs_nor_its_metrics():
     warm = rates(WarmUp(3, 0.1, plateau), 1.0, [0.0, 0.0, 0.0, 1.0, 1.0, 1.0])
     assert warm[3:] == rates(plateau, 1.0, [1.0, 1.0, 1.0])
     assert WarmUp(3, 0.1, plateau).watched == "val/loss"
+
+
+def test_what_follows_a_warm_up_as_long_as_the_trial_has_an_epoch_to_run_its_course():
+    warm = WarmUp(3, 0.1, Cosine(minimum=0.1))
+    assert [warm.rate(0.5, Moment(index, 3, 0), Pace(0.5)) for index in (3, 4, 5)] == [0.5, 0.1, 0.1]
 
 
 def test_only_the_schedules_that_follow_a_metric_name_one():
