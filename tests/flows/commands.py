@@ -39,6 +39,16 @@ class Store:
         return Counter(run.info.status for run in self.children())
 
 
+def error_of(stderr: str) -> str:
+    """Return the one line in which a command says what was wrong.
+
+    On a busy machine the libraries below may say something too, of a server that answers late; a traceback never.
+    """
+    assert "Traceback" not in stderr
+    [line] = [line for line in stderr.splitlines() if line.startswith("error:")]
+    return line
+
+
 def train(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [BACKPROP, "train", *arguments]
     environment = {**os.environ, "COLUMNS": "160"}

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.flows.commands import error_of
+
 BACKPROP = Path(sys.executable).with_name("backprop")
 
 
@@ -78,7 +80,7 @@ def test_a_table_that_cannot_be_trained_on_is_one_line_and_leaves_nothing(tmp_pa
     refused = backprop(tmp_path, "train", "--data", "gaps.csv", "--target", "label")
 
     assert refused.returncode == 2
-    [line] = refused.stderr.strip().splitlines()
+    line = error_of(refused.stderr)
     assert line.startswith("error: gaps.csv:")
     assert "'b'" in line
     assert "line 9" in line

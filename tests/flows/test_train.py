@@ -19,7 +19,7 @@ from sklearn.datasets import load_digits
 from backprop import load_weights
 from flows.spaces import expand, load_space
 from flows.tracking import tags
-from tests.flows.commands import BACKPROP, Store, train
+from tests.flows.commands import BACKPROP, Store, error_of, train
 
 pytestmark = pytest.mark.slow
 
@@ -32,6 +32,10 @@ grid:
   seed: [0, 1]
 """
 SLOW_TRIALS = 8
+
+STACKS_IN_TRAINING = """
+select count(distinct tags.value) from tags join metrics on metrics.run_uuid = tags.run_uuid where tags.key = 'stack'
+"""
 
 
 def test_the_demo_leaves_one_parent_and_all_trials_finished(demo: tuple[Store, str]) -> None:
@@ -149,7 +153,7 @@ def running(directory: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]
     command = [BACKPROP, "train", "--data", "digits", "--space", "slow.yaml", "--workers", "2", *arguments]
     process = subprocess.Popen(command, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        wait_for(lambda: process.poll() is not None or count(directory, "select count(*) from metrics") > 0)
+        wait_for(lambda: process.poll() is not None or count(directory, STACKS_IN_TRAINING) == 2)
         assert process.poll() is None, process.communicate()[1]
         yield process
     finally:
@@ -231,7 +235,7 @@ def test_a_space_whose_every_trial_diverges_fails_and_says_what_to_do(tmp_path: 
     ran = train(tmp_path, "--data", "diabetes", "--space", "wild.yaml")
 
     assert ran.returncode == 1
-    [line] = ran.stderr.strip().splitlines()
+    line = error_of(ran.stderr)
     assert "diverged" in line
     assert "learning_rate" in line
     [parent] = Store(tmp_path).parents()
@@ -278,6 +282,6 @@ def test_a_scheduler_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
     ran = train(tmp_path, "--data", "digits", "--scheduler", "tcp://127.0.0.1:9")
 
     assert ran.returncode == 2
-    [line] = ran.stderr.strip().splitlines()
+    line = error_of(ran.stderr)
     assert "tcp://127.0.0.1:9" in line
     assert "RUNNING" not in {run.info.status for run in Store(tmp_path).runs()}
