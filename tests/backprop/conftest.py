@@ -5,12 +5,14 @@ import os
 from pathlib import Path
 from types import ModuleType
 
+import everything
 import numpy as np
 import pytest
 from double.fixtures import backend, kernels_on_double, strict_cupy
 from double.host_facing import host_facing
 
 from backprop import Backend, Network, training
+from backprop.optimizers import StackOptimizer
 
 __all__ = ["backend", "kernels_on_double", "strict_cupy"]
 
@@ -19,8 +21,11 @@ REFERENCES = Path(__file__).parents[1] / "references"
 
 ON_THE_DOUBLE = {
     "test_against_pytorch",
+    "test_dropout",
+    "test_early_stopping",
     "test_gradcheck",
     "test_network",
+    "test_optimizers",
     "test_padding",
     "test_training",
     "test_trajectories",
@@ -44,12 +49,17 @@ def core_runs_on(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     """Put the double in the place of a test module's ``CPU``; the test's host arrays are moved at the door."""
     if getattr(request, "param", "numpy") == "numpy":
         return
-    monkeypatch.setattr(request.module, "CPU", request.getfixturevalue("kernels_on_double"))
+    for module in (request.module, everything):
+        monkeypatch.setattr(module, "CPU", request.getfixturevalue("kernels_on_double"))
     for name in ("forward", "backward", "descend", "predict", "gradients"):
         monkeypatch.setattr(Network, name, host_facing(getattr(Network, name), lambda network: network.backend))
-    for module, name in ((training, "evaluate"), (request.module, "check_gradients")):
+    for module, name in ((training, "evaluate"), (request.module, "evaluate"), (request.module, "check_gradients")):
         if hasattr(module, name):
             monkeypatch.setattr(module, name, host_facing(getattr(module, name), lambda network: network.backend))
+    monkeypatch.setattr(StackOptimizer, "step", host_facing(StackOptimizer.step, lambda rule: rule._backend))
+    for name in ("clip_to_norm", "add_penalties"):
+        if hasattr(request.module, name):
+            monkeypatch.setattr(request.module, name, host_facing(getattr(request.module, name), Backend))
 
 
 @pytest.fixture(scope="session")
