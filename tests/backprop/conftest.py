@@ -5,12 +5,14 @@ import os
 from pathlib import Path
 from types import ModuleType
 
+import everything
 import numpy as np
 import pytest
 from double.fixtures import backend, kernels_on_double, strict_cupy
 from double.host_facing import host_facing
 
 from backprop import Backend, Network, training
+from backprop.optimizers import StackOptimizer
 
 __all__ = ["backend", "kernels_on_double", "strict_cupy"]
 
@@ -19,9 +21,14 @@ REFERENCES = Path(__file__).parents[1] / "references"
 
 ON_THE_DOUBLE = {
     "test_against_pytorch",
+    "test_checkpoint",
+    "test_dropout",
+    "test_early_stopping",
     "test_gradcheck",
     "test_network",
+    "test_optimizers",
     "test_padding",
+    "test_stack_members",
     "test_training",
     "test_trajectories",
 }
@@ -29,6 +36,9 @@ ON_THE_DOUBLE = {
 
 NUMPY_ONLY = {
     "test_backward_is_linear_in_delta_so_the_learning_rate_may_be_folded_in": "allocates for NumPy itself",
+    "test_a_neighbour_that_is_not_there_changes_no_bit_of_the_others": "takes too long on a double",
+    "test_a_training_broken_off_after_any_epoch_goes_on_to_the_same_reports": "takes too long on a double",
+    "test_the_stack_with_everything_loses_its_trials_one_by_one_for_different_reasons": "is about the stack's numbers",
     "test_digits_are_learned": "takes too long on a double",
 }
 
@@ -44,12 +54,17 @@ def core_runs_on(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     """Put the double in the place of a test module's ``CPU``; the test's host arrays are moved at the door."""
     if getattr(request, "param", "numpy") == "numpy":
         return
-    monkeypatch.setattr(request.module, "CPU", request.getfixturevalue("kernels_on_double"))
+    for module in (request.module, everything):
+        monkeypatch.setattr(module, "CPU", request.getfixturevalue("kernels_on_double"))
     for name in ("forward", "backward", "descend", "predict", "gradients"):
         monkeypatch.setattr(Network, name, host_facing(getattr(Network, name), lambda network: network.backend))
-    for module, name in ((training, "evaluate"), (request.module, "check_gradients")):
+    for module, name in ((training, "evaluate"), (request.module, "evaluate"), (request.module, "check_gradients")):
         if hasattr(module, name):
             monkeypatch.setattr(module, name, host_facing(getattr(module, name), lambda network: network.backend))
+    monkeypatch.setattr(StackOptimizer, "step", host_facing(StackOptimizer.step, lambda rule: rule._backend))
+    for name in ("clip_to_norm", "add_penalties"):
+        if hasattr(request.module, name):
+            monkeypatch.setattr(request.module, name, host_facing(getattr(request.module, name), Backend))
 
 
 @pytest.fixture(scope="session")

@@ -115,8 +115,9 @@ def test_the_state_itself_is_the_same_after_a_break_at_any_epoch(trials, broken_
     assert_same_state(resumed.checkpoint(), after(stack, 8).checkpoint())
 
 
-def test_a_checkpoint_is_a_copy_that_training_on_does_not_change():
-    stack = stack_of_everything("adam")
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_checkpoint_is_a_copy_that_training_on_does_not_change(name):
+    stack = stack_of_everything(name)
     run = after(stack, 2)
     kept, again = run.checkpoint(), run.checkpoint()
     placed = run.place(samples()), run.place(samples(20, seed=1))

@@ -36,7 +36,7 @@ def parameters_of(values: np.ndarray) -> Parameters:
 def stack_optimizer(optimizers, parameters: Parameters, **changes) -> StackOptimizer:
     trials = len(optimizers)
     settings = {"l2": [0.0] * trials, "l1": [0.0] * trials, "clip_norm": [math.inf] * trials} | changes
-    return StackOptimizer(CPU, optimizers, parameters, **settings)
+    return StackOptimizer(CPU, optimizers, parameters.to_device(CPU), **settings)
 
 
 def path(optimizers, start: list[float], rates: list[list[float]], gradients: list[float]) -> tuple[list, list]:
@@ -280,7 +280,7 @@ def norms(parameters: Parameters) -> np.ndarray:
 @given(seed=st.integers(0, 1000), limits=st.lists(st.floats(0.01, 20) | st.just(math.inf), min_size=1, max_size=5))
 def test_a_gradient_longer_than_its_trials_limit_is_shortened_to_it_and_keeps_its_direction(seed, limits):
     gradients, before = random_parameters(len(limits), seed), random_parameters(len(limits), seed)
-    clip_to_norm(np, gradients, np.array(limits).reshape(-1, 1, 1))
+    clip_to_norm(CPU.xp, gradients, np.array(limits).reshape(-1, 1, 1))
     lengths = norms(before)
     np.testing.assert_allclose(norms(gradients), np.minimum(lengths, limits), rtol=1e-5)
     factors = norms(gradients) / lengths
@@ -295,7 +295,7 @@ def test_penalties_are_the_derivative_of_half_l2_w_squared_and_l1_w_with_biases_
     parameters, gradients = random_parameters(2, 0), random_parameters(2, 1)
     before = random_parameters(2, 1)
     l2, l1 = np.array([0.3, 0.0]).reshape(-1, 1, 1), np.array([0.0, 0.2]).reshape(-1, 1, 1)
-    add_penalties(np, parameters, gradients, l2, l1, list(random_parameters(2, 2)))
+    add_penalties(CPU.xp, parameters, gradients, l2, l1, list(random_parameters(2, 2)))
     step = 1e-6
     for w, g, b in zip(parameters.weights, gradients.weights, before.weights, strict=True):
         above, below = [l2 / 2 * moved**2 + l1 * np.abs(moved) for moved in (w + step, w - step)]
