@@ -38,7 +38,6 @@ NUMPY_ONLY = {
     "test_backward_is_linear_in_delta_so_the_learning_rate_may_be_folded_in": "allocates for NumPy itself",
     "test_a_neighbour_that_is_not_there_changes_no_bit_of_the_others": "takes too long on a double",
     "test_a_training_broken_off_after_any_epoch_goes_on_to_the_same_reports": "takes too long on a double",
-    "test_the_stack_with_everything_loses_its_trials_one_by_one_for_different_reasons": "is about the stack's numbers",
     "test_digits_are_learned": "takes too long on a double",
 }
 
