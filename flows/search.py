@@ -91,6 +91,8 @@ def search(dataset: DatasetReference, space: Space, run: SearchRun, compute: Com
     outcomes: list[StackOutcome] = []
     if remaining:
         reopen(run)
+        # What a search of this space left open when its process was killed, which could end nothing itself.
+        end_running_trials(run, "KILLED", "the search that trained it was killed")
         client = connect(_runner())
         # Two searches of one space at a time, or one after another, must not take each other's stacks for their own.
         execution = uuid4().hex[:8]

@@ -229,6 +229,23 @@ def test_an_interrupted_search_ends_its_runs_leaves_no_process_and_goes_on_when_
 
 
 @pytest.mark.usefixtures("server")
+def test_the_same_command_ends_what_a_killed_one_left_open_and_goes_on(tmp_path: Path) -> None:
+    with running(tmp_path) as process:
+        descendants = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        process.wait()
+    wait_for(lambda: not any(child.is_running() for child in descendants))
+
+    again = train(tmp_path, "--data", "digits", "--space", "slow.yaml", "--workers", "2")
+
+    assert again.returncode == 0, again.stderr
+    store = Store(tmp_path)
+    assert "RUNNING" not in store.statuses()
+    assert store.statuses()["FINISHED"] == SLOW_TRIALS
+    assert {parent.info.status for parent in store.parents()} == {"FINISHED"}
+
+
+@pytest.mark.usefixtures("server")
 def test_a_space_whose_every_trial_diverges_fails_and_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "wild.yaml").write_text("grid: {hidden: [[8]], learning_rate: [1000000.0], epochs: [3]}")
 
