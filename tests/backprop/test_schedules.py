@@ -1,5 +1,6 @@
 import math
 import re
+from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
@@ -146,6 +147,15 @@ def test_of_accuracy_more_is_better(kind):
     assert rates(watching, 1.0, [1.0, 1.1, 1.2, 1.3])[-1] < 1
 
 
+@pytest.mark.parametrize(("metric", "best"), [("val/r2", -0.25), ("val/accuracy", -0.25), ("val/rmse", 0.25)])
+def test_the_best_value_is_remembered_negated_where_more_is_better(metric, best):
+    assert Adaptive(metric=metric).observe(Pace(1.0), Moment(0, 9, 0), {metric: 0.25}).best == best
+
+
+def test_epochs_before_any_value_is_a_number_are_waited_for_as_all_others():
+    assert rates(ReduceOnPlateau(factor=0.5, patience=1), 1.0, [math.nan] * 5) == [1, 1, 0.5, 0.5, 0.25]
+
+
 @pytest.mark.parametrize("kind", [ReduceOnPlateau, Adaptive])
 @pytest.mark.parametrize("value", [math.inf, math.nan])
 def test_a_metric_that_is_no_number_is_no_best(kind, value):
@@ -180,6 +190,22 @@ def test_only_the_schedules_that_follow_a_metric_name_one():
 def test_a_schedule_is_made_by_name_and_numbers():
     assert schedule("step", every=3) == Step(every=3)
     assert {name: type(schedule(name)) for name in SCHEDULES} == SCHEDULES
+
+
+def test_defaults_are_scikit_learns_where_it_has_the_schedule():
+    theirs = MLPClassifier()
+    assert InverseScaling().power == theirs.power_t
+    assert (Adaptive().patience, Adaptive().min_delta) == (theirs.n_iter_no_change, theirs.tol)
+    assert (Adaptive().factor, Adaptive().minimum) == (1 / 5, 1e-6)
+    assert ReduceOnPlateau() == ReduceOnPlateau(factor=0.1, patience=10, min_delta=1e-4, minimum=0.0)
+    assert Step() == Step(every=10, factor=0.1)
+    assert WarmUp() == WarmUp(epochs=5, start=0.1, then=Constant())
+
+
+@pytest.mark.parametrize("one", [Moment(0, 9, 0), Pace(1.0), *(kind() for kind in SCHEDULES.values())], ids=repr)
+def test_a_number_cannot_be_changed_after_it_was_checked(one):
+    with pytest.raises(FrozenInstanceError):
+        one.factor = 2.0
 
 
 @pytest.mark.parametrize(
