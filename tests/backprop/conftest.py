@@ -35,6 +35,13 @@ ON_THE_DOUBLE = {
 """Tests of the core that run on NumPy, and again on the strict double of CuPy with our kernels."""
 
 NUMPY_ONLY = {
+    "test_an_update_with_all_that_may_change_a_gradient_allocates_no_array_of_a_parameters_size": (
+        "counts host memory, which the double's kernels take in place of a device's"
+    ),
+    "test_a_kernel_is_given_the_gradient_as_clipped_and_penalised_and_the_trials_numbers_in_float64": (
+        "has a backend of its own"
+    ),
+    "test_a_rule_the_backend_has_no_kernel_for_is_computed_as_written": "has a backend of its own",
     "test_backward_is_linear_in_delta_so_the_learning_rate_may_be_folded_in": "allocates for NumPy itself",
     "test_a_neighbour_that_is_not_there_changes_no_bit_of_the_others": "takes too long on a double",
     "test_a_training_broken_off_after_any_epoch_goes_on_to_the_same_reports": "takes too long on a double",
