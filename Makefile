@@ -15,6 +15,7 @@ help:  ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: $(VENV)/.installed  ## Train 24 networks on digits and show what came of it
+	@mkdir -p .demo/prefect
 	PREFECT_HOME=$(CURDIR)/.demo/prefect $(BIN)/backprop train --data digits --space quick
 
 test: $(VENV)/.installed-dev  ## Run all tests
