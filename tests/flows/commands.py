@@ -1,6 +1,7 @@
 """The `backprop` command as a test starts it, and what a run of it leaves."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -12,6 +13,7 @@ from mlflow.entities import Run
 
 from flows.tracking import tags
 
+CHECKOUT = Path(__file__).parents[2]
 BACKPROP = Path(sys.executable).with_name("backprop")
 
 
@@ -37,6 +39,26 @@ class Store:
 
     def statuses(self) -> Counter[str]:
         return Counter(run.info.status for run in self.children())
+
+
+def make_demo(directory: Path) -> subprocess.CompletedProcess[str]:
+    """Run `make demo` in a directory that looks like a checkout whose .venv is this environment."""
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(CHECKOUT / name, directory)
+    programs = directory / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    (programs / "python").symlink_to(sys.executable)
+    (programs / "backprop").symlink_to(BACKPROP)
+    (directory / ".venv" / ".installed").touch()
+    environment = {name: value for name, value in os.environ.items() if name != "PREFECT_HOME"}
+    return subprocess.run(
+        ["make", "demo"],  # noqa: S607 - the make that a newcomer would run
+        cwd=directory,
+        env={**environment, "COLUMNS": "160"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def error_of(stderr: str) -> str:

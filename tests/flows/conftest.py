@@ -11,7 +11,7 @@ from flows.data.store import Dataset, open_dataset, write_dataset
 from flows.parameters import Hyperparameters
 from flows.tracking.store import Tracking, open_tracking
 from flows.trials import PlannedTrial, plan_trial
-from tests.flows.commands import Store, train
+from tests.flows.commands import Store, make_demo
 
 
 @pytest.fixture(scope="session")
@@ -54,9 +54,9 @@ def cluster(prefect_server: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, str]:
-    """What `make demo` runs, and what it printed."""
+    """What `make demo` leaves in a checkout that is set up, and what it printed."""
     directory = tmp_path_factory.mktemp("demo")
-    ran = train(directory, "--data", "digits", "--space", "quick")
+    ran = make_demo(directory)
     assert ran.returncode == 0, ran.stderr
     return Store(directory), ran.stdout
 
