@@ -13,12 +13,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from backprop.reductions import sum_rows
+
+if TYPE_CHECKING:
+    from backprop.network import Network, Parameters
+    from backprop.samples import Samples
+    from backprop.stack import Stack, Trial
 
 Array: TypeAlias = Any
 """An array of the backend in use, ``numpy.ndarray`` or ``cupy.ndarray``."""
@@ -54,6 +59,31 @@ class LossStage(Protocol):
 
     def loss_and_delta(self, xp: ModuleType, z: Array, y: Array) -> tuple[Array, Array]:
         """Return the loss of every sample, (T, B), and `dL/dz`, (T, B, C)."""
+
+
+class EpochDescent(Protocol):
+    """What trains a stack an epoch a call (`descent.Descent`)."""
+
+    memories: "dict[str, Parameters]"
+
+    def over(self, samples: "Samples", order: Array, rates: HostArray, done: int) -> Array:
+        """Update the parameters over one pass; return each trial's mean loss, (T,) float64."""
+
+
+class EvaluationSums(Protocol):
+    """Sums over samples, as their weights count: losses and hits, (T,) float64, and squared residuals, (T, C)."""
+
+    @property
+    def loss(self) -> Array:
+        """Of the losses."""
+
+    @property
+    def hits(self) -> Array:
+        """Of the samples that are predicted right."""
+
+    @property
+    def squares(self) -> Array:
+        """Of the squared residuals of every output."""
 
 
 @dataclass(frozen=True)
@@ -261,6 +291,36 @@ class Backend:
         """
         return None
 
+    def faster_descent(
+        self,
+        network: "Network",
+        stack: "Stack",
+        trials: "Sequence[Trial]",
+        parameters: "Parameters",
+        memories: "dict[str, Parameters]",
+        *,
+        plain: bool,
+    ) -> "EpochDescent | None":
+        """Return what trains a stack an epoch a call, or None where there is nothing faster than the plain form.
+
+        The plain form is `descent.Descent`, whose arguments these are.
+        """
+        return None
+
+    def evaluation_sums(
+        self, network: "Network", parameters: "Parameters", samples: "Samples", *, residuals: bool
+    ) -> "EvaluationSums | None":
+        """Return the sums of an evaluation, or None where there is nothing faster than the plain form.
+
+        The plain form is `evaluation.measure`, which calls this first.
+
+        Parameters
+        ----------
+        residuals : bool
+            Whether squared residuals are asked for, or hits.
+        """
+        return None
+
     def add_losses(self, total: Array, loss: Array) -> None:
         """Add the sum over the batch of loss, (T, B), to total, (T,) float64."""
         total += loss.sum(axis=1, dtype="float64")
@@ -305,7 +365,7 @@ def select_backend(device: Device = "auto") -> Backend:
     if device not in ("auto", "cpu", "gpu"):
         raise ValueError(f"device is {device!r}: use 'auto', 'cpu' or 'gpu'")
     if device == "cpu":
-        return Backend(np)
+        return _cpu()
     cupy = _usable_cupy()
     if cupy is not None:
         from backprop.kernels import CupyBackend
@@ -316,7 +376,14 @@ def select_backend(device: Device = "auto") -> Backend:
             "device 'gpu': CuPy is not installed or finds no CUDA device; "
             "install the extra with `pip install 'backprop[gpu]'` and check `nvidia-smi`, or use device 'cpu'"
         )
-    return Backend(np)
+    return _cpu()
+
+
+def _cpu() -> Backend:
+    # Here, since importing Numba takes half a second that a GPU's user need not spend.
+    from backprop.compiled.backend import CompiledBackend
+
+    return CompiledBackend(np)
 
 
 def _usable_cupy() -> ModuleType | None:

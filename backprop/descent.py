@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from backprop.backend import Array, HostArray
+from backprop.backend import Array, EpochDescent, HostArray
 from backprop.dropout import Dropout
 from backprop.losses import CrossEntropy
 from backprop.network import Network, Parameters
@@ -17,6 +17,20 @@ from backprop.optimizers import StackOptimizer
 from backprop.padding import unit_masks
 from backprop.samples import Samples
 from backprop.stack import Stack, Trial
+
+
+def new_descent(
+    network: Network,
+    stack: Stack,
+    trials: Sequence[Trial],
+    parameters: Parameters,
+    memories: dict[str, Parameters],
+    *,
+    plain: bool,
+) -> EpochDescent:
+    """Return what trains a stack: the backend's own way, or where it has none `Descent`, whose arguments these are."""
+    faster = network.backend.faster_descent(network, stack, trials, parameters, memories, plain=plain)
+    return faster or Descent(network, stack, trials, parameters, memories, plain=plain)
 
 
 class Descent:

@@ -45,12 +45,15 @@ def measure(network: Network, parameters: Parameters, samples: Samples, task: Ta
 
 
 def _classification(network: Network, parameters: Parameters, samples: Samples) -> dict[str, Array]:
+    total = _total_weight(samples)
+    sums = network.backend.evaluation_sums(network, parameters, samples, residuals=False)
+    if sums is not None:
+        return {"loss": sums.loss / total, "accuracy": sums.hits / total}
     xp = network.backend.xp
     loss, hits = xp.zeros((2, len(parameters.biases[0])), "float64")
     for logits, y, w in _in_pieces(network, parameters, samples):
         loss += _sum(network.output_stage.loss(xp, logits, y), w)
         hits += _sum(_right(network, logits, y), w)
-    total = _total_weight(samples)
     return {"loss": loss / total, "accuracy": hits / total}
 
 
@@ -65,12 +68,7 @@ def _right(network: Network, logits: Array, y: Array) -> Array:
 def _regression(network: Network, parameters: Parameters, samples: Samples) -> dict[str, Array]:
     xp = network.backend.xp
     outputs = network.architecture.outputs
-    loss = xp.zeros(len(parameters.biases[0]), "float64")
-    squares = xp.zeros((len(loss), outputs), "float64")
-    for logits, y, w in _in_pieces(network, parameters, samples):
-        loss += _sum(network.output_stage.loss(xp, logits, y), w)
-        residual = network.output_stage.outputs(xp, logits) - y
-        squares += _sum(residual * residual, w)
+    loss, squares = _losses_and_squares(network, parameters, samples)
     total = _total_weight(samples)
     spread = _spread(samples)
     explained = xp.where(spread > 0, 1 - squares / xp.where(spread > 0, spread, 1), squares == 0)
@@ -79,6 +77,21 @@ def _regression(network: Network, parameters: Parameters, samples: Samples) -> d
         "rmse": xp.sqrt(squares.sum(axis=1) / (total * outputs)),
         "r2": explained.mean(axis=1),
     }
+
+
+def _losses_and_squares(network: Network, parameters: Parameters, samples: Samples) -> tuple[Array, Array]:
+    """Return the sums of the losses, (T,), and of the squared residuals of every output, (T, C)."""
+    sums = network.backend.evaluation_sums(network, parameters, samples, residuals=True)
+    if sums is not None:
+        return sums.loss, sums.squares
+    xp = network.backend.xp
+    loss = xp.zeros(len(parameters.biases[0]), "float64")
+    squares = xp.zeros((len(loss), network.architecture.outputs), "float64")
+    for logits, y, w in _in_pieces(network, parameters, samples):
+        loss += _sum(network.output_stage.loss(xp, logits, y), w)
+        residual = network.output_stage.outputs(xp, logits) - y
+        squares += _sum(residual * residual, w)
+    return loss, squares
 
 
 def _in_pieces(

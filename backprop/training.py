@@ -16,7 +16,7 @@ import numpy as np
 
 from backprop.backend import Backend, HostArray
 from backprop.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from backprop.descent import Descent
+from backprop.descent import new_descent
 from backprop.early_stopping import Watch
 from backprop.evaluation import evaluate, measure
 from backprop.network import Network, Parameters, initial_parameters
@@ -180,7 +180,7 @@ class Training:
             return
         if best is None and any(t.early_stopping and t.early_stopping.restore for t in trials):
             self._best = parameters.select(range(len(trials)))
-        self._descent = Descent(self.network, self.stack, trials, parameters, memories, plain=self._plain)
+        self._descent = new_descent(self.network, self.stack, trials, parameters, memories, plain=self._plain)
         self._memories = self._descent.memories
 
     def _active_trials(self) -> list[Trial]:

@@ -1,0 +1,55 @@
+"""The compiled twin of the sums in `backprop.evaluation`."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from backprop.backend import HostArray
+from backprop.compiled.epoch import evaluate_rows
+from backprop.compiled.layout import State, copy_in, layout, new_scratch, rule_of
+from backprop.compiled.teams import call_together
+from backprop.network import Network, Parameters
+from backprop.samples import Samples
+from backprop.stack import Trial
+
+ROWS = 64
+"""Rows that are evaluated at once."""
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums over samples, as their weights count.
+
+    Attributes
+    ----------
+    loss, hits : (T,) float64 arrays
+    squares : (T, C) float64 array
+        (T, 0) where residuals were not asked for, and then there are no hits.
+    """
+
+    loss: HostArray
+    hits: HostArray
+    squares: HostArray
+
+
+def evaluate_compiled(
+    network: Network, parameters: Parameters, samples: Samples, *, residuals: bool, threads: int
+) -> Sums:
+    """Return the sums of every trial over samples."""
+    trials, dtype = len(parameters.biases[0]), parameters.biases[0].dtype
+    net, size = layout(network.architecture, [network.architecture.hidden] * trials)
+    rule = rule_of(network.architecture, [Trial(1, 1)] * trials, plain=True)
+    flat = np.zeros((trials, size), dtype)
+    copy_in(parameters, flat, net)
+    nothing = np.empty((trials, 0), dtype)
+    sums = Sums(np.zeros(trials), np.zeros(trials), np.zeros((trials, network.architecture.outputs * residuals)))
+    weights = np.empty(0, dtype) if samples.weights is None else samples.weights
+    calls = []
+    for first in range(min(threads, trials)):
+        scratch = new_scratch(net, rule, samples, dtype, block=ROWS, members=1, size=size)
+        calls.append((
+            *(net, rule, State(flat, nothing, nothing), samples.x, samples.y, weights, scratch),
+            *(np.arange(first, trials, threads), sums.loss, sums.hits, sums.squares),
+        ))  # fmt: skip
+    call_together(evaluate_rows, calls)
+    return sums

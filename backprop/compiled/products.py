@@ -1,0 +1,164 @@
+"""The products of an affine stage, in loops that keep a tile of the result in registers.
+
+    z = h W + b          mode AFFINE
+    dh = delta W^T       mode SET
+    W := W - h^T delta   mode DESCEND; the gradient alone is mode SET
+
+A tile is `TILE_ROWS` rows by `ROW` columns of the result. For each of the inner places it loads one row of the right
+factor and spreads one number a row of the left one: eight products for six loads, and no memory is written
+before a tile is done. The right factor is copied a panel at a time, `PANEL_ROWS` by `ROW`, so that it lies without
+gaps in the first cache while all rows of the left one pass by. (Goto and van de Geijn, Anatomy of high-performance
+matrix multiplication, 2008, section 4, with the roles of the factors exchanged.)
+
+Matrices are pointers to their first element. Element (i, k) of the left factor is at `a[i a_row + k a_column]`, so a
+transposed one needs no copy; the rows of the right factor and of the result are contiguous and padded with zeros to a
+multiple of `ROW`.
+"""
+
+import numpy as np
+
+from backprop.compiled.compiling import inlined, part
+from backprop.compiled.lanes import LANES, add_product, further, load, minus, number, plus, spread, store, zeros
+
+ROW = 2 * LANES
+"""Columns of a tile: rows of every matrix are padded to a multiple of it."""
+
+TILE_ROWS = 4
+"""Rows of a tile."""
+
+SET, AFFINE, ADD, DESCEND = np.arange(4)
+"""What becomes of the result: it is the product, that plus a row of biases, or has it added or taken off."""
+
+UNIT = np.int64(1)
+"""From an element to the next of its row. It and the modes are typed, since Numba compiles anew for every bare one."""
+
+PANEL_ROWS = 256
+"""Rows of a panel: with `ROW` columns of float32 it takes half of a first cache of 32 KiB."""
+
+
+def padded(columns: int) -> int:
+    """Return a number of columns rounded up to whole tiles."""
+    return -(-columns // ROW) * ROW
+
+
+@part
+def product(a, a_row, a_column, b, b_row, c, c_row, bias, rows, columns, inner, mode, panel):
+    """Compute `rows` by `columns` of a result, as `mode` says. Columns are filled up to whole tiles.
+
+    Parameters
+    ----------
+    bias : pointer
+        The row of biases for mode `AFFINE`; not looked at for others.
+    panel : pointer
+        PANEL_ROWS * ROW elements of scratch.
+    """
+    for k in range(0, inner, PANEL_ROWS):
+        deep = min(PANEL_ROWS, inner - k)
+        then = mode if k == 0 or mode == DESCEND else ADD
+        for j in range(0, columns, ROW):
+            _pack(further(b, k * b_row + j), b_row, panel, deep)
+            _column_of_tiles(
+                further(a, k * a_column), a_row, a_column, panel, further(c, j), c_row, further(bias, j), rows, deep,
+                then,
+            )  # fmt: skip
+
+
+@part
+def product_with_transposed(a, a_row, b, b_row, c, c_row, rows, columns, inner, panel):
+    """Compute `c = a b^T`, `rows` by `columns`, with b stored as `columns` rows of at least `inner`."""
+    for k in range(0, inner, PANEL_ROWS):
+        deep = min(PANEL_ROWS, inner - k)
+        for j in range(0, columns, ROW):
+            _pack_transposed(further(b, j * b_row + k), b_row, panel, deep, min(ROW, columns - j))
+            _column_of_tiles(
+                further(a, k), a_row, UNIT, panel, further(c, j), c_row, c, rows, deep, SET if k == 0 else ADD
+            )  # fmt: skip
+
+
+@part
+def row_product(a, b, b_row, c, bias, columns, inner, mode):
+    """Compute a result of one row: no panel would be read twice, so none is made."""
+    for j in range(0, columns, ROW):
+        _tile_row(a, UNIT, further(b, j), b_row, further(c, j), further(bias, j), inner, mode)
+
+
+@part
+def _column_of_tiles(a, a_row, a_column, panel, c, c_row, bias, rows, inner, mode):
+    whole = rows - rows % TILE_ROWS
+    for i in range(0, whole, TILE_ROWS):
+        _tile(further(a, i * a_row), a_row, a_column, panel, further(c, i * c_row), c_row, bias, inner, mode)
+    for i in range(whole, rows):
+        _tile_row(further(a, i * a_row), a_column, panel, ROW, further(c, i * c_row), bias, inner, mode)
+
+
+@inlined
+def _tile(a, a_row, a_column, panel, c, c_row, bias, inner, mode):
+    """Compute `TILE_ROWS` rows by `ROW` columns of a result."""
+    if mode == AFFINE:
+        left, right = load(bias, 0), load(bias, LANES)
+    else:
+        left, right = zeros(c), zeros(c)
+    left0, left1, left2, left3 = left, left, left, left
+    right0, right1, right2, right3 = right, right, right, right
+    for k in range(inner):
+        left, right = load(panel, k * ROW), load(panel, k * ROW + LANES)
+        h = spread(a, 0)
+        left0, right0 = add_product(h, left, left0), add_product(h, right, right0)
+        h = spread(a, a_row)
+        left1, right1 = add_product(h, left, left1), add_product(h, right, right1)
+        h = spread(a, 2 * a_row)
+        left2, right2 = add_product(h, left, left2), add_product(h, right, right2)
+        h = spread(a, 3 * a_row)
+        left3, right3 = add_product(h, left, left3), add_product(h, right, right3)
+        a = further(a, a_column)
+    _write(c, 0, left0, right0, mode)
+    _write(c, c_row, left1, right1, mode)
+    _write(c, 2 * c_row, left2, right2, mode)
+    _write(c, 3 * c_row, left3, right3, mode)
+
+
+@inlined
+def _tile_row(a, a_column, b, b_row, c, bias, inner, mode):
+    """Compute a row of a tile. Two sums a lane, so that an addition need not wait for the one before."""
+    if mode == AFFINE:
+        left, right = load(bias, 0), load(bias, LANES)
+    else:
+        left, right = zeros(c), zeros(c)
+    left_odd, right_odd = zeros(c), zeros(c)
+    for _ in range(inner // 2):
+        h = spread(a, 0)
+        left, right = add_product(h, load(b, 0), left), add_product(h, load(b, LANES), right)
+        h = spread(a, a_column)
+        left_odd = add_product(h, load(b, b_row), left_odd)
+        right_odd = add_product(h, load(b, b_row + LANES), right_odd)
+        a, b = further(a, 2 * a_column), further(b, 2 * b_row)
+    if inner % 2:
+        h = spread(a, 0)
+        left, right = add_product(h, load(b, 0), left), add_product(h, load(b, LANES), right)
+    _write(c, 0, plus(left, left_odd), plus(right, right_odd), mode)
+
+
+@inlined
+def _write(c, at, left, right, mode):
+    if mode == ADD:
+        left, right = plus(load(c, at), left), plus(load(c, at + LANES), right)
+    if mode == DESCEND:
+        left, right = minus(load(c, at), left), minus(load(c, at + LANES), right)
+    store(c, at, left)
+    store(c, at + LANES, right)
+
+
+@inlined
+def _pack(b, b_row, panel, deep):
+    for k in range(deep):
+        store(panel, k * ROW, load(b, k * b_row))
+        store(panel, k * ROW + LANES, load(b, k * b_row + LANES))
+
+
+@inlined
+def _pack_transposed(b, b_row, panel, deep, have):
+    for k in range(deep):
+        for j in range(have):
+            panel[k * ROW + j] = b[j * b_row + k]
+        for j in range(have, ROW):
+            panel[k * ROW + j] = number(panel, 0)

@@ -1,0 +1,122 @@
+"""Threads that work on one trial together, and wait for each other between its stages.
+
+A stage of a small network takes microseconds, less than it takes to wake a thread. So the threads of a team never
+sleep within an epoch: they count themselves in at a barrier and look until all are there, and give way to others
+only when that takes long.
+"""
+
+import ctypes
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from backprop.backend import HostArray
+from backprop.compiled.compiling import part
+
+LOOKS = 4096
+"""How often a thread looks before it gives way to others on its processor."""
+
+COUNT, ROUND = 0, 8
+"""Where a barrier keeps how many have come and how often all had: a cache line apart."""
+
+ROWS_PER_MEMBER = 16
+"""Fewest rows of a minibatch that a member of a team takes: with less the barriers cost more than it brings."""
+
+BARRIER_SIZE = 16
+"""Entries of a barrier, an int64 array of zeros."""
+
+
+class Team(NamedTuple):
+    """Threads that train the same trials.
+
+    Attributes
+    ----------
+    members : int
+    trials : (n,) int64 array
+    """
+
+    members: int
+    trials: HostArray
+
+
+def share_out(trials: int, threads: int, batch: int) -> list[Team]:
+    """Share out trials: to a thread each its own, or, where they are fewer, all of them to a team of all threads."""
+    members = min(threads // trials, batch // ROWS_PER_MEMBER)
+    if members > 1:
+        return [Team(members, np.arange(trials))]
+    return [Team(1, np.arange(first, trials, threads)) for first in range(min(threads, trials))]
+
+
+def call_together(function: Callable[..., None], calls: Sequence[tuple[Any, ...]]) -> None:
+    """Call a compiled function with each of the arguments, at the same time; all must have come before one can end."""
+    if len(calls) == 1:
+        function(*calls[0])
+        return
+    with ThreadPoolExecutor(len(calls)) as pool:
+        for future in [pool.submit(function, *call) for call in calls]:
+            future.result()
+
+
+def give_way_address() -> int:
+    """Return the address of the system's function that lets another thread run."""
+    library = ctypes.windll.kernel32 if os.name == "nt" else ctypes.CDLL(None)  # type: ignore[attr-defined,unused-ignore]
+    function = library.SwitchToThread if os.name == "nt" else library.sched_yield
+    return int(ctypes.cast(function, ctypes.c_void_p).value or 0)
+
+
+GIVE_WAY = give_way_address()
+
+
+@part
+def wait_for_team(barrier, members, give_way):
+    """Return when all members of a team have called."""
+    if members == 1:
+        return
+    now = _look(barrier, ROUND)
+    if _count_in(barrier, COUNT) == members - 1:
+        barrier[COUNT] = 0
+        _count_in(barrier, ROUND)
+        return
+    looks = 0
+    while _look(barrier, ROUND) == now:
+        looks += 1
+        if looks % LOOKS == 0:
+            _call(give_way)
+
+
+@intrinsic
+def _count_in(typing_context: Any, counts: Any, place: Any) -> Any:  # noqa: ARG001 - Numba's signature
+    """Add 1 to `counts[place]` and return what it was, in one step that no other thread comes between."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001 - Numba's signature
+        return builder.atomic_rmw("add", builder.gep(arguments[0], [arguments[1]]), ir.IntType(64)(1), "seq_cst")
+
+    return types.int64(counts, types.intp), build
+
+
+@intrinsic
+def _look(typing_context: Any, counts: Any, place: Any) -> Any:  # noqa: ARG001 - Numba's signature
+    """Return `counts[place]` as other threads have left it, and see all they wrote before."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001 - Numba's signature
+        return builder.load_atomic(builder.gep(arguments[0], [arguments[1]]), "seq_cst", 8)
+
+    return types.int64(counts, types.intp), build
+
+
+@intrinsic
+def _call(typing_context: Any, address: Any) -> Any:  # noqa: ARG001 - Numba's signature
+    """Call the function without arguments at an address."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001 - Numba's signature
+        function = ir.FunctionType(ir.IntType(32), [])
+        builder.call(builder.inttoptr(arguments[0], function.as_pointer()), [])
+        return context.get_dummy_value()
+
+    return types.void(types.intp), build
