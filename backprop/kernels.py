@@ -12,13 +12,18 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from backprop import activations, losses
 from backprop.backend import ActivationStage, Array, Backend, HostArray, LossStage
+
+if TYPE_CHECKING:
+    from backprop.network import Architecture, Network, Parameters
+    from backprop.online import OnlineDescent
+    from backprop.stack import Stack, Trial
 
 SOURCE = Path(__file__).with_name("kernels.cu")
 
@@ -358,6 +363,39 @@ class CupyBackend(Backend):
         numbers = (keys, np.uint64(offset), thresholds, scales, mask, np.int32(size))
         self._launch("dropout_mask", scales.dtype, grid, *numbers)
         return mask
+
+    def faster_descent(
+        self,
+        network: "Network",
+        stack: "Stack",
+        trials: "Sequence[Trial]",
+        parameters: "Parameters",
+        memories: "dict[str, Parameters]",
+        *,
+        plain: bool,
+    ) -> "OnlineDescent | None":
+        """Return what trains a stack with one sample per update in one launch an epoch, where the kernel has it."""
+        from backprop.online import OnlineDescent, trains_online
+
+        architecture = stack.architecture
+        sigma = architecture.activations[0] if architecture.hidden else ""
+        known = online_kernel_trains(
+            len(architecture.hidden), sigma, architecture.output_activation, architecture.loss
+        ) and trains_online(stack, trials, plain=plain)
+        if not known or self._online_shared_bytes(architecture, stack.dtype) > self._most_shared_bytes:
+            return None
+        return OnlineDescent(self, network, stack, trials, parameters)
+
+    @staticmethod
+    def _online_shared_bytes(architecture: "Architecture", dtype: str) -> int:
+        return online_shared_bytes(
+            ONLINE_THREADS, architecture.hidden[0], architecture.outputs, np.dtype(dtype).itemsize
+        )
+
+    @cached_property
+    def _most_shared_bytes(self) -> int:
+        """Shared memory that a block of this device may ask for."""
+        return int(self.xp.cuda.Device().attributes["MaxSharedMemoryPerBlockOptin"])
 
     def online_epoch(
         self,

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
+import numpy as np
+import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
-from backprop.backend import Backend
+from backprop.backend import Backend, HostArray
 from backprop.compiled.descent import CompiledDescent
 from backprop.compiled.evaluation import Sums, evaluate_compiled
 from backprop.compiled.stages import ACTIVATION_CODES, LOSS_CODES
@@ -25,6 +27,10 @@ class CompiledBackend(Backend):
     is computed by the plain operations. It uses as many threads as NumPy's BLAS would, so whatever limits
     the one, `threadpoolctl` or ``OMP_NUM_THREADS``, limits the other.
     """
+
+    def keep_samples(self, host: HostArray, dtype: npt.DTypeLike) -> HostArray:
+        """Return samples, (N, D), of the dtype. Bytes stay bytes: they become numbers a piece at a time."""
+        return np.asarray(host, None if host.dtype == np.uint8 else dtype)
 
     def faster_descent(
         self,

@@ -22,9 +22,11 @@ import numpy as np
 
 from backprop.compiled.compiling import entry, part, sources, spliced
 from backprop.compiled.lanes import further, number, pointer
+from backprop.compiled.pieces import find_in_columns, find_in_rows, gather, multiply_rows
 from backprop.compiled.products import (
     AFFINE,
     DESCEND,
+    PANEL_ROWS,
     ROW,
     SET,
     TILE_ROWS,
@@ -32,6 +34,8 @@ from backprop.compiled.products import (
     product,
     product_with_transposed,
     row_product,
+    row_product_with_transposed,
+    sparse_product,
 )
 from backprop.compiled.stages import (
     BINARY_CROSS_ENTROPY,
@@ -106,6 +110,12 @@ class _Desk(NamedTuple):
     g: Any
     yhat: Any
     panel: Any
+    sparse: bool
+    flags: Any
+    row_places: Any
+    row_counts: Any
+    column_places: Any
+    column_counts: Any
 
 
 class _Seat(NamedTuple):
@@ -118,14 +128,12 @@ class _Seat(NamedTuple):
 
 
 @spliced
-def _train(
-    net, rule, state, x, y, weights, order, batch, done, scratch, trials, losses, me, members, barrier, give_way
-):  # fmt: skip
+def _train(net, rule, state, data, order, batch, done, scratch, trials, losses, me, members, barrier, give_way):
     """Train some trials for an epoch, as member number `me` of a team, and add their losses to `losses`, (members, T).
 
     Parameters
     ----------
-    x, y, weights : (N, D), (N, C) and (N,) or (0,) arrays
+    data : Data
     order : (N,) int64 array
     batch : int
         Rows of a minibatch.
@@ -136,13 +144,16 @@ def _train(
     """
     piece, block = len(scratch.x), scratch.block
     seat = _Seat(me, members, pointer(barrier), give_way)
-    shape, desk = _shape(net, rule, x, batch, block), _desk(scratch, weights, me)
+    shape, desk = _shape(net, rule, data, batch, block), _desk(scratch, data, me)
     for start in range(0, len(order), piece):
         rows = min(piece, len(order) - start)
-        _gather(x, y, weights, order, start, rows, scratch, me, members)
+        gather(data, pointer(order), start, rows, desk.x, desk.y, desk.weights, me, members)
         wait_for_team(seat.barrier, members, give_way)
         if block > batch:
-            _multiply_rows(shape, desk, rows)
+            multiply_rows(desk.x, shape.inputs, rows, block, desk.grams, desk.panel)
+        if desk.sparse:
+            _find_places(shape, desk, seat, rows, True)
+            wait_for_team(seat.barrier, members, give_way)
         for t in trials:
             trial = _trial(net, rule, state, t)
             # Where a narrower trial has no parameters it has no gradients, and nobody writes them.
@@ -156,22 +167,27 @@ def _train(
 
 
 @spliced
-def _evaluate(net, rule, state, x, y, weights, scratch, trials, losses, hits, squares):
+def _evaluate(net, rule, state, data, order, scratch, trials, losses, hits, squares):
     """Add up some trials' losses, hits and squared residuals over all samples.
 
     Parameters
     ----------
+    data : Data
+    order : (N,) int64 array
+        Counts the samples.
     losses, hits : (T,) float64 arrays
         Hits are samples that are predicted right (`evaluation.py`), as their weights count.
     squares : (T, C) float64 array
         Of residuals, or (T, 0) where they are not asked for.
     """
     block = scratch.block
-    shape, desk = _shape(net, rule, x, block, block), _desk(scratch, weights, 0)
-    order = np.arange(len(x))
-    for start in range(0, len(x), block):
-        rows = min(block, len(x) - start)
-        _gather(x, y, weights, order, start, rows, scratch, 0, 1)
+    shape, desk = _shape(net, rule, data, block, block), _desk(scratch, data, 0)
+    seat = _Seat(0, 1, pointer(order), 0)
+    for start in range(0, len(order), block):
+        rows = min(block, len(order) - start)
+        gather(data, pointer(order), start, rows, desk.x, desk.y, desk.weights, 0, 1)
+        if desk.sparse:
+            _find_places(shape, desk, seat, rows, False)
         for t in trials:
             trial = _trial(net, rule, state, t)
             _forward(shape, trial, desk, 0, 0, 0, rows, False, 0)
@@ -184,32 +200,22 @@ def _evaluate(net, rule, state, x, y, weights, scratch, trials, losses, hits, sq
             losses[t] += _output(shape, trial, desk, 0, 0, 0, rows, 1)
 
 
-@part
-def _gather(x, y, weights, order, start, rows, scratch, me, members):
-    for i in range(me, rows, members):
-        source = order[start + i]
-        for j in range(x.shape[1]):
-            scratch.x[i, j] = x[source, j]
-        for j in range(y.shape[1]):
-            scratch.y[i, j] = y[source, j]
-        if weights.size:
-            scratch.weights[i] = weights[source]
-
-
 @spliced
-def _shape(net, rule, x, batch, block):
+def _shape(net, rule, data, batch, block):
     return _Shape(
-        x.shape[1], net.outputs, len(net.row), pointer(net.row), pointer(net.w_at), pointer(net.b_at),
+        data.inputs, net.outputs, len(net.row), pointer(net.row), pointer(net.w_at), pointer(net.b_at),
         pointer(net.units_at), pointer(net.sigma), net.phi, net.loss, rule.plain, rule.kind, rule.dropout, batch, block,
     )  # fmt: skip
 
 
 @spliced
-def _desk(scratch, weights, me):
+def _desk(scratch, data, me):
     return _Desk(
-        pointer(scratch.x), pointer(scratch.y), pointer(scratch.weights), weights.size > 0, pointer(scratch.grams),
+        pointer(scratch.x), pointer(scratch.y), pointer(scratch.weights), data.weighted, pointer(scratch.grams),
         pointer(scratch.z), pointer(scratch.h), scratch.z.ctypes.data != scratch.h.ctypes.data, pointer(scratch.mask),
         pointer(scratch.delta), pointer(scratch.g), pointer(scratch.yhat[me]), pointer(scratch.panels[me]),
+        scratch.sparse, pointer(scratch.flags[me]), pointer(scratch.row_places), pointer(scratch.row_counts),
+        pointer(scratch.column_places), pointer(scratch.column_counts),
     )  # fmt: skip
 
 
@@ -223,31 +229,79 @@ def _trial(net, rule, state, t):
 
 
 @part
-def _multiply_rows(shape, desk, rows):
-    """Write `x_j x_i^T + 1` of every block of a piece."""
-    block, inputs, row = shape.block, shape.inputs, _whole(shape.block)
-    for at in range(0, rows, block):
+def _find_places(shape, desk, seat, rows, columns_too):
+    """List where rows, and if asked for columns, of x are not 0; this member's blocks."""
+    block, inputs = shape.block, shape.inputs
+    panels, column_panels = _panels(inputs), _panels(block)
+    for place, at in enumerate(range(0, rows, block)):
+        if place % seat.members != seat.me:
+            continue
         x, count = further(desk.x, at * inputs), min(block, rows - at)
-        grams = further(desk.grams, at * row)
-        product_with_transposed(x, inputs, x, inputs, grams, row, count, count, inputs, desk.panel)
-        for i in range(count * row):
-            grams[i] += number(grams, 1)
+        groups = place * (block // TILE_ROWS)
+        find_in_rows(
+            x, inputs, count, desk.flags, further(desk.row_places, groups * inputs),
+            further(desk.row_counts, groups * panels),
+        )  # fmt: skip
+        if columns_too:
+            groups = place * (inputs // TILE_ROWS)
+            find_in_columns(
+                x, inputs, count, block, further(desk.column_places, groups * block),
+                further(desk.column_counts, groups * column_panels),
+            )  # fmt: skip
+
+
+@part
+def _panels(inner):
+    return -(-inner // PANEL_ROWS)
+
+
+@part
+def _multiply_samples(shape, desk, at, first, rows, w, row, z, bias, columns):
+    """Write `z = x W + b` of the first layer for some rows of a block; `first` is a whole number of tiles."""
+    inputs = shape.inputs
+    x = further(desk.x, (at + first) * inputs)
+    if rows == 1:
+        row_product(x, w, row, z, bias, columns, inputs, AFFINE)
+    elif desk.sparse:
+        group = at // shape.block * (shape.block // TILE_ROWS) + first // TILE_ROWS
+        sparse_product(
+            x, inputs, UNIT, further(desk.row_places, group * inputs), further(desk.row_counts, group * _panels(inputs)),
+            inputs, w, row, z, row, bias, rows, columns, inputs, AFFINE, desk.panel,
+        )  # fmt: skip
+    else:
+        product(x, inputs, UNIT, w, row, z, row, bias, rows, columns, inputs, AFFINE, desk.panel)
+
+
+@part
+def _multiply_transposed_samples(shape, desk, at, low, high, rows, delta, row, w, columns, mode):
+    """Write `x^T delta` of a block for the rows of W1 from `low` to `high`; `low` is a whole number of tiles."""
+    inputs, block = shape.inputs, shape.block
+    x = further(desk.x, at * inputs + low)
+    if desk.sparse:
+        group = at // block * (inputs // TILE_ROWS) + low // TILE_ROWS
+        sparse_product(
+            x, UNIT, inputs, further(desk.column_places, group * block),
+            further(desk.column_counts, group * _panels(block)), block, delta, row, w, row, w, high - low, columns, rows,
+            mode, desk.panel,
+        )  # fmt: skip
+    else:
+        product(x, UNIT, inputs, delta, row, w, row, w, high - low, columns, rows, mode, desk.panel)
 
 
 @spliced
 def _train_block(shape, trial, desk, seat, at, rows, done):
     """Update a trial from a block of minibatches that begins at row `at` of the piece; return this member's loss."""
     deferred = rows > shape.batch
-    x, inputs, row = further(desk.x, at * shape.inputs), shape.inputs, shape.row[0]
+    row = shape.row[0]
     w, b, columns = further(trial.p, shape.w_at[0]), further(trial.p, shape.b_at[0]), _whole(trial.fan_out[0])
     if deferred:
-        product(x, inputs, UNIT, w, row, desk.z, row, b, rows, columns, inputs, AFFINE, desk.panel)
+        _multiply_samples(shape, desk, at, 0, rows, w, row, desk.z, b, columns)
     loss = 0.0
     for first in range(0, rows, shape.batch):
         size = min(shape.batch, rows - first)
         loss += _step(shape, trial, desk, seat, at, first, size, deferred, done + first // shape.batch)
     if deferred:
-        product(x, UNIT, inputs, desk.delta, row, w, row, b, inputs, columns, rows, DESCEND, desk.panel)
+        _multiply_transposed_samples(shape, desk, at, 0, shape.inputs, rows, desk.delta, row, w, columns, DESCEND)
         _add_rows(desk.delta, row, b, rows, columns, number(b, -1))
     return loss
 
@@ -289,13 +343,14 @@ def _forward(shape, trial, desk, at, first, low, rows, deferred, done):
         else:
             w, b = further(trial.p, shape.w_at[k]), further(trial.p, shape.b_at[k])
             if k == 0:
-                h, h_row = further(desk.x, (at + first + low) * shape.inputs), shape.inputs
+                # Not in a block of several minibatches, so that `first` is 0.
+                _multiply_samples(shape, desk, at, low, rows, w, row, z, b, columns)
             else:
                 h, h_row = further(desk.h, _at(shape, k - 1, first, low)), shape.row[k - 1]
-            if rows == 1:
-                row_product(h, w, row, z, b, columns, trial.fan_in[k], AFFINE)
-            else:
-                product(h, h_row, UNIT, w, row, z, row, b, rows, columns, trial.fan_in[k], AFFINE, desk.panel)
+                if rows == 1:
+                    row_product(h, w, row, z, b, columns, trial.fan_in[k], AFFINE)
+                else:
+                    product(h, h_row, UNIT, w, row, z, row, b, rows, columns, trial.fan_in[k], AFFINE, desk.panel)
         if k < shape.layers - 1:
             h = further(desk.h, to)
             _activate(shape.sigma[k], z, h, rows * row, desk.apart)
@@ -340,7 +395,10 @@ def _backward(shape, trial, desk, first, low, rows):
         row, below, to = shape.row[k], shape.row[k - 1], _at(shape, k - 1, first, low)
         delta, dh = further(desk.delta, _at(shape, k, first, low)), further(desk.delta, to)
         w = further(trial.p, shape.w_at[k])
-        product_with_transposed(delta, row, w, row, dh, below, rows, trial.fan_in[k], trial.fan_out[k], desk.panel)
+        if rows == 1:
+            row_product_with_transposed(delta, w, row, dh, trial.fan_in[k], _whole(trial.fan_out[k]))
+        else:
+            product_with_transposed(delta, row, w, row, dh, below, rows, trial.fan_in[k], trial.fan_out[k], desk.panel)
         if shape.dropout:
             mask = further(desk.mask, to)
             for i in range(rows * below):
@@ -357,12 +415,12 @@ def _update(shape, trial, desk, seat, at, first, size, deferred):
         delta = further(desk.delta, _at(shape, k, first, 0))
         each = -(-fan_in // (TILE_ROWS * seat.members)) * TILE_ROWS
         low, high = min(fan_in, seat.me * each), min(fan_in, (seat.me + 1) * each)
+        w = further(out, shape.w_at[k] + low * row)
         if k == 0:
-            h, h_row = further(desk.x, (at + first) * shape.inputs), shape.inputs
+            _multiply_transposed_samples(shape, desk, at, low, high, size, delta, row, w, columns, mode)
         else:
             h, h_row = further(desk.h, _at(shape, k - 1, first, 0)), shape.row[k - 1]
-        w = further(out, shape.w_at[k] + low * row)
-        product(further(h, low), UNIT, h_row, delta, row, w, row, w, high - low, columns, size, mode, desk.panel)
+            product(further(h, low), UNIT, h_row, delta, row, w, row, w, high - low, columns, size, mode, desk.panel)
         if k % seat.members == seat.me:
             b = further(out, shape.b_at[k])
             if not shape.plain:
@@ -463,17 +521,15 @@ def _entries(sources):
 
     @entry
     def train_epoch(
-        net, rule, state, x, y, weights, order, batch, done, scratch, trials, losses, me, members, barrier, give_way
+        net, rule, state, data, order, batch, done, scratch, trials, losses, me, members, barrier, give_way
     ):  # fmt: skip
         sources  # noqa: B018
-        _train(
-            net, rule, state, x, y, weights, order, batch, done, scratch, trials, losses, me, members, barrier, give_way
-        )  # fmt: skip
+        _train(net, rule, state, data, order, batch, done, scratch, trials, losses, me, members, barrier, give_way)
 
     @entry
-    def evaluate_rows(net, rule, state, x, y, weights, scratch, trials, losses, hits, squares):
+    def evaluate_rows(net, rule, state, data, order, scratch, trials, losses, hits, squares):
         sources  # noqa: B018
-        _evaluate(net, rule, state, x, y, weights, scratch, trials, losses, hits, squares)
+        _evaluate(net, rule, state, data, order, scratch, trials, losses, hits, squares)
 
     return train_epoch, evaluate_rows
 

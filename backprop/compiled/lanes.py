@@ -148,6 +148,39 @@ def minus(typing_context: Any, a: Any, b: Any) -> Any:  # noqa: ARG001 - Numba's
     return a(a, b), build
 
 
+@intrinsic
+def total(typing_context: Any, lanes: Any) -> Any:  # noqa: ARG001 - Numba's signature
+    """Return the sum of the lanes, in any order."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vector, real = context.get_value_type(lanes), context.get_value_type(lanes.real)
+        name = f"llvm.vector.reduce.fadd.v{LANES}f{lanes.real.bitwidth}"
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(real, [real, vector]), name)
+        return builder.call(function, [real(0), *arguments], fastmath=("reassoc",))
+
+    return lanes.real(lanes), build
+
+
+@intrinsic
+def pointer_to(typing_context: Any, address: Any, like: Any) -> Any:  # noqa: ARG001 - Numba's signature
+    """Return an address as a pointer of the same type as `like`."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+    return like(types.intp, like), build
+
+
+@intrinsic
+def byte_pointer_to(typing_context: Any, address: Any) -> Any:  # noqa: ARG001 - Numba's signature
+    """Return an address as a pointer to bytes."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(types.uint8)(types.intp), build
+
+
 def _vector_at(context: Any, builder: Any, arguments: Any, lanes: Lanes) -> Any:
     address = builder.gep(arguments[0], [arguments[1]])
     return builder.bitcast(address, context.get_value_type(lanes).as_pointer())

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backprop.backend import HostArray
-from backprop.compiled.products import PANEL_ROWS, ROW, padded
+from backprop.compiled.products import PANEL_ROWS, ROW, TILE_ROWS, padded
 from backprop.compiled.stages import ACTIVATION_CODES, KEEPS_Z, LOSS_CODES, SOFTMAX
 from backprop.compiled.updates import NUMBERS, OPTIMIZER_CODES
 from backprop.losses import CrossEntropy
@@ -16,6 +16,15 @@ from backprop.network import Architecture, Parameters
 from backprop.randomness import Stream, hash_keys
 from backprop.samples import Samples
 from backprop.stack import Trial
+
+DENSE_FROM = 0.8
+"""Part of the places that a tile may need before leaving out the others costs more than it saves."""
+
+LEAST_INPUTS = 32
+"""Fewest columns of x for which it is looked whether zeros can be left out."""
+
+ZEROS_LOOKED_AT = 512
+"""Rows that are looked at to know that."""
 
 PIECE_BYTES = 2**21
 """Most bytes of a piece of the samples that trials train on in turn."""
@@ -91,6 +100,28 @@ class State(NamedTuple):
     v: HostArray
 
 
+class Data(NamedTuple):
+    """Samples, as the addresses of contiguous arrays: so one compiled function takes arrays that may not be written.
+
+    Attributes
+    ----------
+    x, y, weights : int
+    bytes : bool
+        x is of uint8; all else is of the stack's dtype.
+    weighted : bool
+        Samples have weights.
+    inputs, outputs : int
+    """
+
+    x: int
+    bytes: bool
+    y: int
+    weights: int
+    weighted: bool
+    inputs: int
+    outputs: int
+
+
 class Scratch(NamedTuple):
     """What a team writes on.
 
@@ -108,6 +139,11 @@ class Scratch(NamedTuple):
         A gradient.
     yhat : (members, row) array
     panels : (members, PANEL_ROWS * ROW) array
+    sparse : bool
+        Whether zeros of x are left out.
+    flags : (members, D) uint8 array
+    row_places, row_counts, column_places, column_counts : int32 arrays
+        Where x is not 0 (`pieces.py`).
     """
 
     x: HostArray
@@ -122,6 +158,12 @@ class Scratch(NamedTuple):
     g: HostArray
     yhat: HostArray
     panels: HostArray
+    sparse: bool
+    flags: HostArray
+    row_places: HostArray
+    row_counts: HostArray
+    column_places: HostArray
+    column_counts: HostArray
 
 
 def layout(architecture: Architecture, own: Sequence[tuple[int, ...]]) -> tuple[Net, int]:
@@ -201,6 +243,7 @@ def new_scratch(
     members: int,
     size: int,
     blocked: bool = False,
+    sparse: bool = False,
 ) -> Scratch:
     """Allocate what a team writes on.
 
@@ -210,6 +253,8 @@ def new_scratch(
         Rows of a block, members of the team, and size of a trial's parameters.
     blocked : bool
         Blocks are of several minibatches.
+    sparse : bool
+        Leave out zeros of x.
     """
     inputs, outputs = samples.x.shape[1], samples.y.shape[1]
     dtype = np.dtype(dtype)
@@ -229,4 +274,48 @@ def new_scratch(
         g=np.zeros(0 if rule.plain else size, dtype),
         yhat=np.empty((members, int(net.row[-1])), dtype),
         panels=np.empty((members, PANEL_ROWS * ROW), dtype),
+        sparse=sparse,
+        flags=np.empty((members, inputs), np.uint8),
+        row_places=_integers(sparse * blocks * (block // TILE_ROWS) * inputs),
+        row_counts=_integers(sparse * blocks * (block // TILE_ROWS) * _panels(inputs)),
+        column_places=_integers(sparse * blocks * (inputs // TILE_ROWS) * block),
+        column_counts=_integers(sparse * blocks * (inputs // TILE_ROWS) * _panels(block)),
     )
+
+
+def _integers(count: int) -> HostArray:
+    # One more, since a place is written before it is known to count.
+    return np.empty(count + 1, np.int32)
+
+
+def _panels(inner: int) -> int:
+    return -(-inner // PANEL_ROWS)
+
+
+def data_of(samples: Samples, dtype: npt.DTypeLike) -> tuple[Data, Samples]:
+    """Return samples as addresses, and the samples that must be kept while those are used."""
+    x = np.ascontiguousarray(samples.x, None if samples.x.dtype == np.uint8 else dtype)
+    y = np.ascontiguousarray(samples.y, dtype)
+    weights = None if samples.weights is None else np.ascontiguousarray(samples.weights, dtype)
+    data = Data(
+        x=x.ctypes.data,
+        bytes=x.dtype == np.uint8,
+        y=y.ctypes.data,
+        weights=0 if weights is None else weights.ctypes.data,
+        weighted=weights is not None,
+        inputs=x.shape[1],
+        outputs=y.shape[1],
+    )
+    return data, Samples(x, y, weights)
+
+
+def mostly_zeros(samples: Samples) -> bool:
+    """Return whether leaving out zeros of x pays, from `ZEROS_LOOKED_AT` rows."""
+    x = samples.x[:: max(1, len(samples) // ZEROS_LOOKED_AT)]
+    rows, columns = len(x) - len(x) % TILE_ROWS, x.shape[1] - x.shape[1] % TILE_ROWS
+    if not rows or columns < LEAST_INPUTS:
+        return False
+    there = x[:rows, :columns] != 0
+    in_rows = there.reshape(-1, TILE_ROWS, columns).any(axis=1).mean()
+    in_columns = there.reshape(rows, -1, TILE_ROWS).any(axis=2).mean()
+    return bool(in_rows + in_columns < 2 * DENSE_FROM)

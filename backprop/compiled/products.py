@@ -18,7 +18,7 @@ multiple of `ROW`.
 import numpy as np
 
 from backprop.compiled.compiling import inlined, part
-from backprop.compiled.lanes import LANES, add_product, further, load, minus, number, plus, spread, store, zeros
+from backprop.compiled.lanes import LANES, add_product, further, load, minus, number, plus, spread, store, total, zeros
 
 ROW = 2 * LANES
 """Columns of a tile: rows of every matrix are padded to a multiple of it."""
@@ -31,6 +31,8 @@ SET, AFFINE, ADD, DESCEND = np.arange(4)
 
 UNIT = np.int64(1)
 """From an element to the next of its row. It and the modes are typed, since Numba compiles anew for every bare one."""
+
+WIDTH = np.int64(ROW)
 
 PANEL_ROWS = 256
 """Rows of a panel: with `ROW` columns of float32 it takes half of a first cache of 32 KiB."""
@@ -55,12 +57,45 @@ def product(a, a_row, a_column, b, b_row, c, c_row, bias, rows, columns, inner, 
     for k in range(0, inner, PANEL_ROWS):
         deep = min(PANEL_ROWS, inner - k)
         then = mode if k == 0 or mode == DESCEND else ADD
+        left = further(a, k * a_column)
         for j in range(0, columns, ROW):
             _pack(further(b, k * b_row + j), b_row, panel, deep)
-            _column_of_tiles(
-                further(a, k * a_column), a_row, a_column, panel, further(c, j), c_row, further(bias, j), rows, deep,
-                then,
-            )  # fmt: skip
+            _column_of_tiles(left, a_row, a_column, panel, further(c, j), c_row, further(bias, j), rows, deep, then)
+
+
+@part
+def sparse_product(
+    a, a_row, a_column, places, counts, most, b, b_row, c, c_row, bias, rows, columns, inner, mode, panel
+):  # fmt: skip
+    """Compute what `product` does, without the places where all of a tile's rows of the left factor are 0.
+
+    Parameters
+    ----------
+    places : pointer to int32
+        For every `TILE_ROWS` rows, `most` entries: the inner places that count, those of a panel from its first row on.
+    counts : pointer to int32
+        How many there are, for every `TILE_ROWS` rows and every panel of `most` places.
+    """
+    panels = -(-most // PANEL_ROWS)
+    whole = rows - rows % TILE_ROWS
+    for k in range(0, inner, PANEL_ROWS):
+        deep = min(PANEL_ROWS, inner - k)
+        then = mode if k == 0 or mode == DESCEND else ADD
+        left = further(a, k * a_column)
+        for j in range(0, columns, ROW):
+            _pack(further(b, k * b_row + j), b_row, panel, deep)
+            for i in range(0, whole, TILE_ROWS):
+                group = i // TILE_ROWS
+                _tile(
+                    further(left, i * a_row), a_row, a_column, panel, further(c, i * c_row + j), c_row,
+                    further(bias, j), counts[group * panels + k // PANEL_ROWS], then, further(places, group * most + k),
+                    True,
+                )  # fmt: skip
+            for i in range(whole, rows):
+                _tile_row(
+                    further(left, i * a_row), a_column, panel, WIDTH, further(c, i * c_row + j), further(bias, j), deep,
+                    then,
+                )  # fmt: skip
 
 
 @part
@@ -76,6 +111,17 @@ def product_with_transposed(a, a_row, b, b_row, c, c_row, rows, columns, inner, 
 
 
 @part
+def row_product_with_transposed(a, b, b_row, c, columns, inner):
+    """Compute `c = a b^T` of one row: products of rows, with a and the rows of b padded with zeros."""
+    for j in range(columns):
+        row = further(b, j * b_row)
+        sums = zeros(c)
+        for k in range(0, inner, LANES):
+            sums = add_product(load(a, k), load(row, k), sums)
+        c[j] = total(sums)
+
+
+@part
 def row_product(a, b, b_row, c, bias, columns, inner, mode):
     """Compute a result of one row: no panel would be read twice, so none is made."""
     for j in range(0, columns, ROW):
@@ -86,31 +132,34 @@ def row_product(a, b, b_row, c, bias, columns, inner, mode):
 def _column_of_tiles(a, a_row, a_column, panel, c, c_row, bias, rows, inner, mode):
     whole = rows - rows % TILE_ROWS
     for i in range(0, whole, TILE_ROWS):
-        _tile(further(a, i * a_row), a_row, a_column, panel, further(c, i * c_row), c_row, bias, inner, mode)
+        _tile(
+            further(a, i * a_row), a_row, a_column, panel, further(c, i * c_row), c_row, bias, inner, mode, c, False
+        )  # fmt: skip
     for i in range(whole, rows):
-        _tile_row(further(a, i * a_row), a_column, panel, ROW, further(c, i * c_row), bias, inner, mode)
+        _tile_row(further(a, i * a_row), a_column, panel, WIDTH, further(c, i * c_row), bias, inner, mode)
 
 
 @inlined
-def _tile(a, a_row, a_column, panel, c, c_row, bias, inner, mode):
-    """Compute `TILE_ROWS` rows by `ROW` columns of a result."""
+def _tile(a, a_row, a_column, panel, c, c_row, bias, inner, mode, places, sparse):
+    """Compute `TILE_ROWS` rows by `ROW` columns of a result; if `sparse`, from the first `inner` of `places` only."""
     if mode == AFFINE:
         left, right = load(bias, 0), load(bias, LANES)
     else:
         left, right = zeros(c), zeros(c)
     left0, left1, left2, left3 = left, left, left, left
     right0, right1, right2, right3 = right, right, right, right
-    for k in range(inner):
+    for n in range(inner):
+        k = np.int64(places[n]) if sparse else n
         left, right = load(panel, k * ROW), load(panel, k * ROW + LANES)
-        h = spread(a, 0)
+        column = further(a, k * a_column)
+        h = spread(column, 0)
         left0, right0 = add_product(h, left, left0), add_product(h, right, right0)
-        h = spread(a, a_row)
+        h = spread(column, a_row)
         left1, right1 = add_product(h, left, left1), add_product(h, right, right1)
-        h = spread(a, 2 * a_row)
+        h = spread(column, 2 * a_row)
         left2, right2 = add_product(h, left, left2), add_product(h, right, right2)
-        h = spread(a, 3 * a_row)
+        h = spread(column, 3 * a_row)
         left3, right3 = add_product(h, left, left3), add_product(h, right, right3)
-        a = further(a, a_column)
     _write(c, 0, left0, right0, mode)
     _write(c, c_row, left1, right1, mode)
     _write(c, 2 * c_row, left2, right2, mode)
