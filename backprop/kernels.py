@@ -370,7 +370,7 @@ class CupyBackend(Backend):
         stack: "Stack",
         trials: "Sequence[Trial]",
         parameters: "Parameters",
-        memories: "dict[str, Parameters]",
+        memories: "dict[str, Parameters]",  # noqa: ARG002 - plain SGD remembers nothing
         *,
         plain: bool,
     ) -> "OnlineDescent | None":

@@ -1,7 +1,9 @@
 """How functions here are compiled: as parts of others, or as entries that Python calls."""
 
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from numba import njit
 
@@ -15,8 +17,14 @@ spliced = njit(error_model="numpy", inline="always")
 """One that exists to be read: Numba splices it into its caller before it compiles, which saves half of the time
 that a chain of long functions takes, each optimised with all below it."""
 
-entry = njit(error_model="numpy", nogil=True, cache=True)
-"""One that Python calls. It lets go of the interpreter's lock, and is kept on disk, for its machine, once compiled."""
+
+def entry(function: Callable[..., Any]) -> Any:
+    """Compile a function that Python calls, without the interpreter's lock; keep it on disk, for this machine."""
+    try:
+        return njit(error_model="numpy", nogil=True, cache=True)(function)
+    except RuntimeError:
+        # Numba finds no directory that it may write to: this process compiles for itself.
+        return njit(error_model="numpy", nogil=True)(function)
 
 
 def sources() -> str:

@@ -265,8 +265,9 @@ def _multiply_samples(shape, desk, at, first, rows, w, row, z, bias, columns):
     elif desk.sparse:
         group = at // shape.block * (shape.block // TILE_ROWS) + first // TILE_ROWS
         sparse_product(
-            x, inputs, UNIT, further(desk.row_places, group * inputs), further(desk.row_counts, group * _panels(inputs)),
-            inputs, w, row, z, row, bias, rows, columns, inputs, AFFINE, desk.panel,
+            x, inputs, UNIT, further(desk.row_places, group * inputs),
+            further(desk.row_counts, group * _panels(inputs)), inputs, w, row, z, row, bias, rows, columns, inputs,
+            AFFINE, desk.panel,
         )  # fmt: skip
     else:
         product(x, inputs, UNIT, w, row, z, row, bias, rows, columns, inputs, AFFINE, desk.panel)
@@ -281,8 +282,8 @@ def _multiply_transposed_samples(shape, desk, at, low, high, rows, delta, row, w
         group = at // block * (inputs // TILE_ROWS) + low // TILE_ROWS
         sparse_product(
             x, UNIT, inputs, further(desk.column_places, group * block),
-            further(desk.column_counts, group * _panels(block)), block, delta, row, w, row, w, high - low, columns, rows,
-            mode, desk.panel,
+            further(desk.column_counts, group * _panels(block)), block, delta, row, w, row, w, high - low, columns,
+            rows, mode, desk.panel,
         )  # fmt: skip
     else:
         product(x, UNIT, inputs, delta, row, w, row, w, high - low, columns, rows, mode, desk.panel)

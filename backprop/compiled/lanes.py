@@ -152,7 +152,7 @@ def minus(typing_context: Any, a: Any, b: Any) -> Any:  # noqa: ARG001 - Numba's
 def total(typing_context: Any, lanes: Any) -> Any:  # noqa: ARG001 - Numba's signature
     """Return the sum of the lanes, in any order."""
 
-    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001 - Numba's signature
         vector, real = context.get_value_type(lanes), context.get_value_type(lanes.real)
         name = f"llvm.vector.reduce.fadd.v{LANES}f{lanes.real.bitwidth}"
         function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(real, [real, vector]), name)

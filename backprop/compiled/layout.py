@@ -20,7 +20,7 @@ from backprop.stack import Trial
 DENSE_FROM = 0.8
 """Part of the places that a tile may need before leaving out the others costs more than it saves."""
 
-LEAST_INPUTS = 32
+LEAST_INPUTS = 256
 """Fewest columns of x for which it is looked whether zeros can be left out."""
 
 ZEROS_LOOKED_AT = 512

@@ -1,8 +1,8 @@
 """What is done once for a piece of the samples, before all trials train on it.
 
 **Zeros.** Images and one-hot columns are mostly zeros, and a product with zero changes nothing. A tile of the first
-layer's products covers `TILE_ROWS` rows of x, or as many columns of it in the update, and needs only the places where one
-of them is not 0: those are listed here, and `products.sparse_product` goes through the lists.
+layer's products covers `TILE_ROWS` rows of x, or as many columns of it in the update, and needs only the places where
+one of them is not 0: those are listed here, and `products.sparse_product` goes through the lists.
 """
 
 import numpy as np
