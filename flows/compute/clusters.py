@@ -21,12 +21,16 @@ ANSWER_SECONDS = 15
 # One thread per worker: two workers with two BLAS threads each would fight over two cores.
 _WORKER_ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
-_SCHEDULER_CONFIGURATION = {
+_CONFIGURATION = {
     # A stack whose worker died is resubmitted by the search, which also ends its MLflow runs and its task run.
     # Left to the scheduler it would be tried again in silence, and Prefect's record of it would never end.
     "distributed.scheduler.allowed-failures": 0,
     # Without it a search whose workers cannot start would wait for ever.
     "distributed.scheduler.no-workers-timeout": "120s",
+    # A worker would interrupt its training a hundred times a second to sample it, for a dashboard that is not there.
+    "distributed.worker.profile.enabled": False,
+    # Likewise the health check of the event loop, fifty times a second.
+    "distributed.admin.tick.interval": "500ms",
 }
 
 
@@ -41,7 +45,7 @@ def start_local_cluster(workers: int | None = None) -> LocalCluster:
     """Start single-threaded worker processes on the loopback interface, one per core if not told otherwise."""
     # Prefect sets the root logger to INFO, and the scheduler lives in this process: it tells of every connection.
     logging.getLogger("distributed").setLevel(logging.WARNING)
-    with dask.config.set(_SCHEDULER_CONFIGURATION):
+    with dask.config.set(_CONFIGURATION):
         return LocalCluster(
             n_workers=workers or dask.system.CPU_COUNT,
             threads_per_worker=1,
