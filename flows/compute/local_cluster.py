@@ -28,8 +28,7 @@ _CONFIGURATION = {
     "distributed.worker.profile.enabled": False,
     # Likewise the health check of the event loop, fifty times a second.
     "distributed.admin.tick.interval": "500ms",
-    # What a stack needs, but for Prefect, which must first be told of its server.
-    "distributed.worker.preload": ["flows.compute.stack_training"],
+    "distributed.worker.preload": ["flows.compute.worker_start"],
 }
 
 _ahead: dict[int | None, Future[LocalCluster]] = {}

@@ -1,7 +1,7 @@
 """A local cluster that starts before it is asked for."""
 
 import pytest
-from distributed import LocalCluster
+from distributed import Client, LocalCluster
 
 from flows.compute.local_cluster import cluster_ahead, start_local_cluster
 from flows.parameters import ComputeParameters
@@ -44,3 +44,15 @@ def test_a_search_on_a_cluster_of_ones_own_starts_none(started: list[LocalCluste
         pass
 
     assert started == []
+
+
+def test_a_worker_has_imported_what_a_stack_needs_but_not_prefect(started: list[LocalCluster]) -> None:
+    def imported() -> set[str]:
+        import sys
+
+        return {"flows.compute.stack_training", "mlflow", "prefect"} & set(sys.modules)
+
+    with start_local_cluster(workers=1) as cluster, Client(cluster) as client:
+        [found] = client.run(imported).values()
+    assert found == {"flows.compute.stack_training", "mlflow"}
+    assert started == [cluster]
