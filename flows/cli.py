@@ -102,10 +102,17 @@ def train(
         )
         _check_early(parameters)
         _settle_settings(verbose)
-        # Prefect reads its settings when it is imported, and takes seconds: bad usage has been answered by now.
-        from flows.terminal import run_train
+        # Bad usage has been answered by now. What takes seconds to start does so while this process imports.
+        from flows.compute.temporary_server import TemporaryServer
 
-        run_train(parameters, console)
+        server = TemporaryServer.if_needed()
+        from flows.compute.local_cluster import cluster_ahead
+
+        with cluster_ahead(parameters.compute):
+            # Prefect reads its settings when it is imported: not before they are settled.
+            from flows.terminal import run_train
+
+            run_train(parameters, console, server)
 
 
 def _parameters(**given: object) -> TrainParameters:

@@ -2,13 +2,17 @@
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from flows.compute.temporary_server import TemporaryServer
 from flows.evaluate import Evaluation
 from flows.parameters import TrainParameters
 from flows.progress import listening
@@ -61,10 +65,18 @@ class TrialsBar:
         self._progress.update(self._bar, description="evaluating")
 
 
-def run_train(parameters: TrainParameters, console: Console) -> None:
+@contextmanager
+def _reporting_to(server: TemporaryServer | None) -> Iterator[None]:
+    """Let the flows in the block report to a server started for them, and the workers that they start."""
+    url = server.api_url() if server is not None else None
+    with temporary_settings({PREFECT_API_URL: url} if url is not None else {}):
+        yield
+
+
+def run_train(parameters: TrainParameters, console: Console, server: TemporaryServer | None = None) -> None:
     """Run the `train` flow with a progress bar and print what came of it."""
     started = time.monotonic()
-    with TrialsBar(console) as bar, listening(bar):
+    with TrialsBar(console) as bar, _reporting_to(server), listening(bar):
         report = train(
             data=parameters.data,
             target=parameters.target,

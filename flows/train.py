@@ -89,7 +89,7 @@ def train_on(dataset: DatasetReference, parameters: TrainParameters) -> TrainRep
     opened = open_dataset(dataset)
     name = parameters.model_for(dataset.name)
     check_model_name(name)
-    tracking = open_tracking(parameters.experiment_for(dataset.name))
+    tracking = open_tracking(parameters.experiment_for(dataset.name), one_machine=parameters.compute.scheduler is None)
     seconds = {}
     with search_run(tracking, opened, parameters.space, space) as run:
         started = time.monotonic()

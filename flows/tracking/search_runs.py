@@ -12,6 +12,7 @@ from flows.data.store import Dataset
 from flows.parameters import Space
 from flows.tracking import tags
 from flows.tracking.inputs import dataset_input
+from flows.tracking.sqlite import fold_log
 from flows.tracking.store import Tracking
 from flows.trials import DTYPE, SHUFFLE_SEED, canonical_digest
 
@@ -66,9 +67,11 @@ def search_run(tracking: Tracking, dataset: Dataset, space_name: str, space: Spa
         end_running_trials(run, status, reason)
         client.set_tag(run_id, tags.FAILURE, reason[:500])
         client.set_terminated(run_id, status=status)
+        fold_log(tracking.uri)
         raise
     if client.get_run(run_id).info.status == "RUNNING":
         client.set_terminated(run_id, status="FINISHED")
+    fold_log(tracking.uri)
 
 
 def reopen(run: SearchRun) -> None:

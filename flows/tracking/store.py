@@ -7,6 +7,8 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from pydantic import BaseModel, ConfigDict
 
+from flows.tracking.sqlite import use_write_ahead_log
+
 DEFAULT_URI = "sqlite:///mlflow.db"
 
 
@@ -36,8 +38,11 @@ def tracking_uri() -> str:
     return uri
 
 
-def open_tracking(experiment: str) -> Tracking:
+def open_tracking(experiment: str, one_machine: bool = False) -> Tracking:
     """Create the store and the experiment if they are missing.
+
+    ``one_machine`` says that all workers run on this one, so that a SQLite store may be written in the way that
+    serves them best.
 
     Workers must find both: several processes that first touch a fresh SQLite file all fail in its migration,
     and several that create one experiment leave runs in the default one.
@@ -46,6 +51,8 @@ def open_tracking(experiment: str) -> Tracking:
     client = MlflowClient(tracking_uri=uri)
     found = client.get_experiment_by_name(experiment)
     experiment_id = found.experiment_id if found else _create_experiment(client, experiment)
+    if one_machine:
+        use_write_ahead_log(uri)
     return Tracking(uri=uri, experiment_id=experiment_id, experiment=experiment)
 
 

@@ -1,6 +1,8 @@
 """The MLflow runs of a stack's trials, written by the worker that trains them."""
 
+import logging
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +15,7 @@ from mlflow.entities import Metric, Param, RunTag
 from backprop import EpochReport, Finished, save_weights
 from flows.data.store import Dataset
 from flows.tracking import tags
+from flows.tracking.artifacts import local_directory
 from flows.tracking.inputs import dataset_input
 from flows.tracking.store import Tracking
 from flows.trials import DTYPE, SHUFFLE_SEED, PlannedTrial, describe, widths
@@ -20,13 +23,12 @@ from flows.trials import DTYPE, SHUFFLE_SEED, PlannedTrial, describe, widths
 WEIGHTS_FILE = "weights.safetensors"
 
 FLUSH_SECONDS = 1.0
-"""Least time between two deliveries of buffered metrics."""
+"""Least time between two deliveries of what is buffered, and before the first."""
 
 FLUSH_SHARE = 0.05
 """Most of a worker's time that deliveries may take while a stack trains."""
 
-METRICS_PER_CALL = 1000
-"""What MLflow accepts in one log_batch."""
+_logger = logging.getLogger(__name__)
 
 
 class StackStopped(Exception):  # noqa: N818 - an order that was followed, not an error
@@ -36,9 +38,10 @@ class StackStopped(Exception):  # noqa: N818 - an order that was followed, not a
 class TrialRuns:
     """One MLflow run for each trial of a stack, open while the stack trains.
 
-    Metrics are buffered and delivered while training goes on, so that curves grow in the UI, without a call
-    per trial and epoch. A run that has not finished when the block is left ends as FAILED, or KILLED
-    if it was stopped, with the reason.
+    A trial costs four calls: create the run, name its dataset, deliver params and all metrics, end the run. A stack
+    that trains for longer is delivered in between, so that its params and curves can be looked at: all trials at a
+    time, never a call per trial and epoch. A run that has not finished when the block is left ends as FAILED, or
+    KILLED if it was stopped, with the reason.
 
     Parameters
     ----------
@@ -70,22 +73,38 @@ class TrialRuns:
         self._trials = list(trials)
         self._varying = varying
         self._open: dict[int, str] = {}
+        self._directories: list[Path | None] = []
+        self._params = [[Param(name, str(value)) for name, value in _parameters(trial).items()] for trial in trials]
         self._buffers: list[list[Metric]] = [[] for _ in trials]
         self._next_flush = 0.0
+        # Between the thread that trains and the one that delivers while the first epoch lasts.
+        self._lock = threading.Lock()
+        self._during_first_epoch: threading.Timer | None = None
 
     def __enter__(self) -> Self:
+        started = time.monotonic()
+        inputs = [dataset_input(self._dataset, "training")]
         for place, trial in enumerate(self._trials):
             self._open[place] = self._create(trial)
+            self._client.log_inputs(self._open[place], inputs)
+        # A delivery will take about as long as this did, and a short training is over before one is due.
+        self._plan_flush(cost=time.monotonic() - started)
+        self._during_first_epoch = threading.Timer(self._next_flush - time.monotonic(), self._deliver_params)
+        self._during_first_epoch.daemon = True
+        self._during_first_epoch.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self._during_first_epoch is not None:
+            self._during_first_epoch.cancel()
         stopped = kind is not None and (issubclass(kind, StackStopped) or not issubclass(kind, Exception))
         reason = f"{kind.__name__}: {error}" if kind else "the stack ended before this trial did"
-        for run_id in self._open.values():
-            self._client.set_tag(run_id, tags.FAILURE, reason[:500])
-            self._client.set_terminated(run_id, status="KILLED" if stopped else "FAILED")
+        with self._lock:
+            for place, run_id in self._open.items():
+                self._deliver(place, [RunTag(tags.FAILURE, reason[:500])])
+                self._client.set_terminated(run_id, status="KILLED" if stopped else "FAILED")
 
     def record(self, report: EpochReport) -> None:
         """Take an epoch's metrics, deliver what is due, and end the runs of the trials that finished.
@@ -94,14 +113,16 @@ class TrialRuns:
         store infinity as 1.8e308, so a divergence is a tag.
         """
         now = int(time.time() * 1000)
-        for name, values in report.metrics.items():
-            unit = self._dataset.preparation.target_scale if name.endswith("/rmse") else 1.0
-            for place, value in zip(report.trials, values, strict=True):
-                if np.isfinite(value):
-                    self._buffers[place].append(Metric(name, float(value) * unit, now, report.epoch))
-        for finished in report.finished:
-            self._finish(finished, report.epoch)
-        self._flush_if_due()
+        with self._lock:
+            for name, values in report.metrics.items():
+                unit = self._dataset.preparation.target_scale if name.endswith("/rmse") else 1.0
+                for place, value in zip(report.trials, values, strict=True):
+                    if np.isfinite(value):
+                        self._buffers[place].append(Metric(name, float(value) * unit, now, report.epoch))
+            for finished in report.finished:
+                self._finish(finished, report.epoch)
+            if time.monotonic() >= self._next_flush:
+                self._flush()
 
     def _create(self, trial: PlannedTrial) -> str:
         run = self._client.create_run(
@@ -115,39 +136,55 @@ class TrialRuns:
                 tags.DATASET_DIGEST: self._dataset.reference.digest,
             },
         )
-        run_id = str(run.info.run_id)
-        self._client.log_batch(run_id, params=[Param(name, str(value)) for name, value in _parameters(trial).items()])
-        self._client.log_inputs(run_id, [dataset_input(self._dataset, "training")])
-        return run_id
+        self._directories.append(local_directory(run.info.artifact_uri))
+        return str(run.info.run_id)
 
-    def _flush_if_due(self) -> None:
+    def _deliver_params(self) -> None:
+        """Let runs be told apart although their first epoch lasts: called by the timer, on a thread of its own."""
+        with self._lock:
+            if time.monotonic() < self._next_flush:
+                return
+            try:
+                self._flush()
+            except Exception:
+                # What is left will be delivered by the training, which fails if that cannot be done.
+                _logger.warning("a delivery to MLflow failed; it is tried again after the epoch", exc_info=True)
+
+    def _flush(self) -> None:
         started = time.monotonic()
-        if started < self._next_flush:
-            return
         for place in self._open:
             self._deliver(place)
-        finished = time.monotonic()
-        self._next_flush = finished + max(FLUSH_SECONDS, (finished - started) / FLUSH_SHARE)
+        self._plan_flush(cost=time.monotonic() - started)
+
+    def _plan_flush(self, cost: float) -> None:
+        self._next_flush = time.monotonic() + max(FLUSH_SECONDS, cost / FLUSH_SHARE)
 
     def _deliver(self, place: int, extra_tags: Sequence[RunTag] = ()) -> None:
-        buffer = self._buffers[place]
-        self._buffers[place] = []
-        for start in range(0, len(buffer), METRICS_PER_CALL):
-            self._client.log_batch(self._open[place], metrics=buffer[start : start + METRICS_PER_CALL])
-        if extra_tags:
-            self._client.log_batch(self._open[place], tags=extra_tags)
+        params, metrics = self._params[place], self._buffers[place]
+        # The newest first: of what comes in one call the store then has no older value to replace as its latest.
+        self._client.log_batch(self._open[place], metrics=metrics[::-1], params=params, tags=extra_tags)
+        self._params[place], self._buffers[place] = [], []
 
     def _finish(self, finished: Finished, epoch: int) -> None:
         place = finished.trial
+        self._log_weights(finished)
         self._deliver(place, [RunTag(tags.DIVERGED, str(epoch))] if finished.diverged else ())
-        run_id = self._open[place]
-        with tempfile.TemporaryDirectory() as directory:
-            path = Path(directory) / WEIGHTS_FILE
-            save_weights(path, self._trials[place].architecture, finished.parameters)
-            self._client.log_artifact(run_id, str(path))
-        self._client.set_terminated(run_id, status="FINISHED")
+        self._client.set_terminated(self._open[place], status="FINISHED")
         # Last, so that a failure on the way still ends this run as failed.
         del self._open[place]
+
+    def _log_weights(self, finished: Finished) -> None:
+        place = finished.trial
+        architecture, directory = self._trials[place].architecture, self._directories[place]
+        if directory is not None:
+            # MLflow would look the run up again to find this directory, and copy a file to it.
+            directory.mkdir(parents=True, exist_ok=True)
+            save_weights(directory / WEIGHTS_FILE, architecture, finished.parameters)
+            return
+        with tempfile.TemporaryDirectory() as temporary:
+            path = Path(temporary) / WEIGHTS_FILE
+            save_weights(path, architecture, finished.parameters)
+            self._client.log_artifact(self._open[place], str(path))
 
 
 def _parameters(trial: PlannedTrial) -> dict[str, object]:

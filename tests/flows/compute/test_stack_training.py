@@ -1,10 +1,14 @@
 """What a worker leaves in MLflow after a stack: every trial, every epoch, and an end for every run."""
 
+import inspect
+import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from backprop import Samples, Stack, Trial, load_weights, one_hot, select_backend, train
@@ -124,7 +128,10 @@ def test_a_diverging_trial_is_tagged_and_the_others_go_on(diabetes: Dataset, tra
     assert found[trials[0].key].diverged_at == 1
 
 
-def test_losses_appear_while_the_stack_trains(wine: Dataset, tracking: Tracking) -> None:
+def test_losses_appear_while_the_stack_trains(
+    wine: Dataset, tracking: Tracking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every_epoch(monkeypatch)
     trials = [planned(wine, epochs=50)]
     with search_run(tracking, wine, "space", SPACE) as run:
         stack = Stack(trials[0].architecture, 16, (Trial(0.1, 50, 0),))
@@ -138,6 +145,77 @@ def test_losses_appear_while_the_stack_trains(wine: Dataset, tracking: Tracking)
                 runs.record(report)
     [child] = children(tracking, run)
     assert [step for step, _ in curve(tracking, child, "train/loss")] == list(range(1, 51))
+
+
+def every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a delivery be due after every epoch: those of these small stacks last a millisecond."""
+    monkeypatch.setattr("flows.tracking.trial_runs.FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr("flows.tracking.trial_runs.FLUSH_SHARE", float("inf"))
+
+
+def test_params_appear_while_the_first_epoch_lasts(
+    wine: Dataset, tracking: Tracking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every_epoch(monkeypatch)
+    with (
+        search_run(tracking, wine, "space", SPACE) as run,
+        TrialRuns(tracking, run.run_id, "stack-0", wine, [planned(wine)], frozenset()),
+    ):
+        deadline = time.monotonic() + 60
+        while not children(tracking, run)[0].data.params and time.monotonic() < deadline:
+            time.sleep(0.05)
+        [child] = children(tracking, run)
+    assert child.info.status == "RUNNING"
+    assert child.data.params["learning_rate"] == "0.1"
+
+
+def test_a_stack_that_breaks_leaves_params_and_the_curves_so_far(wine: Dataset, tracking: Tracking) -> None:
+    trials = [planned(wine, epochs=50)]
+    stack = Stack(trials[0].architecture, 16, (Trial(0.1, 50, 0),))
+    reports = train(stack, samples_of(wine.train, wine), samples_of(wine.validation, wine), select_backend("cpu"))
+
+    def break_after_an_epoch(run: SearchRun) -> None:
+        with TrialRuns(tracking, run.run_id, "stack-0", wine, trials, frozenset()) as runs:
+            runs.record(next(reports))
+            raise RuntimeError("because")
+
+    with search_run(tracking, wine, "space", SPACE) as run, pytest.raises(RuntimeError):
+        break_after_an_epoch(run)
+
+    [child] = children(tracking, run)
+    assert child.info.status == "FAILED"
+    assert child.data.tags[tags.FAILURE] == "RuntimeError: because"
+    assert child.data.params["learning_rate"] == "0.1"
+    assert [step for step, _ in curve(tracking, child, "train/loss")] == [1]
+
+
+def test_a_trial_costs_four_calls_to_mlflow(wine: Dataset, tracking: Tracking, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: Counter[str] = Counter()
+    for name, method in inspect.getmembers(MlflowClient, inspect.isfunction):
+        if not name.startswith("_"):
+            monkeypatch.setattr(MlflowClient, name, counted(calls, name, method))
+
+    def cost(trials: int) -> Counter[str]:
+        calls.clear()
+        chosen = [planned(wine, seed=seed, epochs=3, learning_rate=0.01 * trials) for seed in range(trials)]
+        with search_run(tracking, wine, "space", SPACE) as run:
+            train_assignment(assignment(wine, run, chosen))
+        return Counter(calls)
+
+    cost(1)  # makes the search's own run
+    few, many = cost(4), cost(12)
+
+    assert many - few == dict.fromkeys(("create_run", "log_inputs", "log_batch", "set_terminated"), 8)
+    # What a stack costs besides: what an earlier attempt left of it, and the search's own run.
+    assert few - Counter(dict.fromkeys(many - few, 4)) == {"search_runs": 3, "get_run": 1}
+
+
+def counted(calls: Counter[str], name: str, method: Callable[..., object]) -> Callable[..., object]:
+    def called(*given: object, **named: object) -> object:
+        calls[name] += 1
+        return method(*given, **named)
+
+    return called
 
 
 def test_runs_whose_weights_cannot_be_written_end_as_failed_with_the_reason(

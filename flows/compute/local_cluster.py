@@ -1,0 +1,72 @@
+"""The Dask cluster of one machine: single-threaded worker processes on the loopback interface.
+
+This module must not import Prefect: the cluster of a command starts before Prefect is there.
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+import dask
+import dask.system
+from distributed import LocalCluster
+
+from flows.parameters import ComputeParameters
+
+# One thread per worker: two workers with two BLAS threads each would fight over two cores.
+_WORKER_ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+_CONFIGURATION = {
+    # A stack whose worker died is resubmitted by the search, which also ends its MLflow runs and its task run.
+    # Left to the scheduler it would be tried again in silence, and Prefect's record of it would never end.
+    "distributed.scheduler.allowed-failures": 0,
+    # Without it a search whose workers cannot start would wait for ever.
+    "distributed.scheduler.no-workers-timeout": "120s",
+    # A worker would interrupt its training a hundred times a second to sample it, for a dashboard that is not there.
+    "distributed.worker.profile.enabled": False,
+    # Likewise the health check of the event loop, fifty times a second.
+    "distributed.admin.tick.interval": "500ms",
+    "distributed.worker.preload": ["flows.compute.worker_start"],
+}
+
+_ahead: dict[int | None, Future[LocalCluster]] = {}
+
+
+def start_local_cluster(workers: int | None = None) -> LocalCluster:
+    """Return worker processes, one per core if not told otherwise: those that were started ahead, or new ones."""
+    ahead = _ahead.pop(workers, None)
+    return ahead.result() if ahead is not None else _start(workers)
+
+
+@contextmanager
+def cluster_ahead(compute: ComputeParameters) -> Iterator[None]:
+    """Start the cluster that a search will ask for in the background; one nobody asked for is closed in the end."""
+    if compute.scheduler is not None:
+        yield
+        return
+    with ThreadPoolExecutor(1) as background:
+        _ahead[compute.workers] = background.submit(_start, compute.workers)
+        try:
+            yield
+        finally:
+            unused = _ahead.pop(compute.workers, None)
+            if unused is not None and unused.exception() is None:
+                unused.result().close()
+
+
+def _start(workers: int | None) -> LocalCluster:
+    # Prefect sets the root logger to INFO, and the scheduler lives in this process: it tells of every connection.
+    logging.getLogger("distributed").setLevel(logging.WARNING)
+    with dask.config.set(_CONFIGURATION):
+        return LocalCluster(
+            n_workers=workers or dask.system.CPU_COUNT,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address=None,
+            # A worker that is being stopped warns of each thing it drops.
+            silence_logs=logging.ERROR,
+            env={**_WORKER_ENVIRONMENT, "CUDA_DEVICE_ORDER": os.environ.get("CUDA_DEVICE_ORDER", "PCI_BUS_ID")},
+        )
