@@ -152,7 +152,8 @@ def _train(net, rule, state, data, order, batch, done, scratch, trials, losses, 
         if block > batch:
             multiply_rows(desk.x, shape.inputs, rows, block, desk.grams, desk.panel)
         if desk.sparse:
-            _find_places(shape, desk, seat, rows, True)
+            _find_in_rows(shape, desk, seat, rows)
+            _find_in_columns(shape, desk, seat, rows)
             wait_for_team(seat.barrier, members, give_way)
         for t in trials:
             trial = _trial(net, rule, state, t)
@@ -182,22 +183,24 @@ def _evaluate(net, rule, state, data, order, scratch, trials, losses, hits, squa
     """
     block = scratch.block
     shape, desk = _shape(net, rule, data, block, block), _desk(scratch, data, 0)
-    seat = _Seat(0, 1, pointer(order), 0)
+    # Typed, so that nothing is compiled again for a bare number.
+    none, one, never = np.int64(0), np.int64(1), block < 1
+    seat = _Seat(none, one, pointer(order), none)
     for start in range(0, len(order), block):
         rows = min(block, len(order) - start)
-        gather(data, pointer(order), start, rows, desk.x, desk.y, desk.weights, 0, 1)
+        gather(data, pointer(order), start, rows, desk.x, desk.y, desk.weights, none, one)
         if desk.sparse:
-            _find_places(shape, desk, seat, rows, False)
+            _find_in_rows(shape, desk, seat, rows)
         for t in trials:
             trial = _trial(net, rule, state, t)
-            _forward(shape, trial, desk, 0, 0, 0, rows, False, 0)
+            _forward(shape, trial, desk, none, none, none, rows, never, none)
             z = further(desk.z, _at(shape, shape.layers - 1, 0, 0))
             if squares.shape[1]:
                 _add_squares(shape, desk, z, rows, pointer(squares[t]))
             else:
                 hits[t] += _hits(shape, desk, z, rows)
             # Last, as it writes over the logits.
-            losses[t] += _output(shape, trial, desk, 0, 0, 0, rows, 1)
+            losses[t] += _output(shape, trial, desk, none, none, none, rows, one)
 
 
 @spliced
@@ -229,25 +232,27 @@ def _trial(net, rule, state, t):
 
 
 @part
-def _find_places(shape, desk, seat, rows, columns_too):
-    """List where rows, and if asked for columns, of x are not 0; this member's blocks."""
+def _find_in_rows(shape, desk, seat, rows):
+    """List where rows of x are not 0, in this member's blocks."""
     block, inputs = shape.block, shape.inputs
-    panels, column_panels = _panels(inputs), _panels(block)
-    for place, at in enumerate(range(0, rows, block)):
-        if place % seat.members != seat.me:
-            continue
-        x, count = further(desk.x, at * inputs), min(block, rows - at)
-        groups = place * (block // TILE_ROWS)
+    for at in range(seat.me * block, rows, seat.members * block):
+        group = at // block * (block // TILE_ROWS)
         find_in_rows(
-            x, inputs, count, desk.flags, further(desk.row_places, groups * inputs),
-            further(desk.row_counts, groups * panels),
+            further(desk.x, at * inputs), inputs, min(block, rows - at), desk.flags,
+            further(desk.row_places, group * inputs), further(desk.row_counts, group * _panels(inputs)),
         )  # fmt: skip
-        if columns_too:
-            groups = place * (inputs // TILE_ROWS)
-            find_in_columns(
-                x, inputs, count, block, further(desk.column_places, groups * block),
-                further(desk.column_counts, groups * column_panels),
-            )  # fmt: skip
+
+
+@part
+def _find_in_columns(shape, desk, seat, rows):
+    """List where columns of x are not 0, in this member's blocks."""
+    block, inputs = shape.block, shape.inputs
+    for at in range(seat.me * block, rows, seat.members * block):
+        group = at // block * (inputs // TILE_ROWS)
+        find_in_columns(
+            further(desk.x, at * inputs), inputs, min(block, rows - at), block,
+            further(desk.column_places, group * block), further(desk.column_counts, group * _panels(block)),
+        )  # fmt: skip
 
 
 @part
@@ -292,17 +297,17 @@ def _multiply_transposed_samples(shape, desk, at, low, high, rows, delta, row, w
 @spliced
 def _train_block(shape, trial, desk, seat, at, rows, done):
     """Update a trial from a block of minibatches that begins at row `at` of the piece; return this member's loss."""
-    deferred = rows > shape.batch
+    deferred, none = rows > shape.batch, np.int64(0)
     row = shape.row[0]
     w, b, columns = further(trial.p, shape.w_at[0]), further(trial.p, shape.b_at[0]), _whole(trial.fan_out[0])
     if deferred:
-        _multiply_samples(shape, desk, at, 0, rows, w, row, desk.z, b, columns)
+        _multiply_samples(shape, desk, at, none, rows, w, row, desk.z, b, columns)
     loss = 0.0
     for first in range(0, rows, shape.batch):
         size = min(shape.batch, rows - first)
         loss += _step(shape, trial, desk, seat, at, first, size, deferred, done + first // shape.batch)
     if deferred:
-        _multiply_transposed_samples(shape, desk, at, 0, shape.inputs, rows, desk.delta, row, w, columns, DESCEND)
+        _multiply_transposed_samples(shape, desk, at, none, shape.inputs, rows, desk.delta, row, w, columns, DESCEND)
         _add_rows(desk.delta, row, b, rows, columns, number(b, -1))
     return loss
 
