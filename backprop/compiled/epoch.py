@@ -36,6 +36,7 @@ from backprop.compiled.products import (
     row_product,
     row_product_with_transposed,
     sparse_product,
+    sum_rows,
 )
 from backprop.compiled.stages import (
     BINARY_CROSS_ENTROPY,
@@ -308,7 +309,7 @@ def _train_block(shape, trial, desk, seat, at, rows, done):
         loss += _step(shape, trial, desk, seat, at, first, size, deferred, done + first // shape.batch)
     if deferred:
         _multiply_transposed_samples(shape, desk, at, none, shape.inputs, rows, desk.delta, row, w, columns, DESCEND)
-        _add_rows(desk.delta, row, b, rows, columns, number(b, -1))
+        sum_rows(desk.delta, row, b, rows, columns, DESCEND)
     return loss
 
 
@@ -428,11 +429,7 @@ def _update(shape, trial, desk, seat, at, first, size, deferred):
             h, h_row = further(desk.h, _at(shape, k - 1, first, 0)), shape.row[k - 1]
             product(further(h, low), UNIT, h_row, delta, row, w, row, w, high - low, columns, size, mode, desk.panel)
         if k % seat.members == seat.me:
-            b = further(out, shape.b_at[k])
-            if not shape.plain:
-                for j in range(columns):
-                    b[j] = number(b, 0)
-            _add_rows(delta, row, b, size, columns, number(b, -1 if shape.plain else 1))
+            sum_rows(delta, row, further(out, shape.b_at[k]), size, columns, mode)
 
 
 @part
@@ -450,15 +447,6 @@ def _apply(shape, trial, desk, step):
                 shape.kind, further(trial.p, at), further(desk.g, at), further(trial.m, at), further(trial.v, at), size,
                 trial.rate, trial.numbers, step, decays,
             )  # fmt: skip
-
-
-@part
-def _add_rows(delta, row, out, rows, columns, factor):
-    """Add `factor` times the sum of the rows of delta."""
-    for i in range(rows):
-        one = further(delta, i * row)
-        for j in range(columns):
-            out[j] += factor * one[j]
 
 
 @spliced

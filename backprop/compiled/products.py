@@ -34,6 +34,9 @@ UNIT = np.int64(1)
 
 WIDTH = np.int64(ROW)
 
+UNPACKED = 4096
+"""Numbers of a right factor that lies in the first cache as it is: 16 KiB of float32."""
+
 PANEL_ROWS = 256
 """Rows of a panel: with `ROW` columns of float32 it takes half of a first cache of 32 KiB."""
 
@@ -59,8 +62,13 @@ def product(a, a_row, a_column, b, b_row, c, c_row, bias, rows, columns, inner, 
         then = mode if k == 0 or mode == DESCEND else ADD
         left = further(a, k * a_column)
         for j in range(0, columns, ROW):
-            _pack(further(b, k * b_row + j), b_row, panel, deep)
-            _column_of_tiles(left, a_row, a_column, panel, further(c, j), c_row, further(bias, j), rows, deep, then)
+            right, right_row = further(b, k * b_row + j), b_row
+            if inner * b_row > UNPACKED:
+                _pack(right, b_row, panel, deep)
+                right, right_row = panel, WIDTH
+            _column_of_tiles(
+                left, a_row, a_column, right, right_row, further(c, j), c_row, further(bias, j), rows, deep, then
+            )  # fmt: skip
 
 
 @part
@@ -87,7 +95,7 @@ def sparse_product(
             for i in range(0, whole, TILE_ROWS):
                 group = i // TILE_ROWS
                 _tile(
-                    further(left, i * a_row), a_row, a_column, panel, further(c, i * c_row + j), c_row,
+                    further(left, i * a_row), a_row, a_column, panel, WIDTH, further(c, i * c_row + j), c_row,
                     further(bias, j), counts[group * panels + k // PANEL_ROWS], then, further(places, group * most + k),
                     True,
                 )  # fmt: skip
@@ -106,7 +114,7 @@ def product_with_transposed(a, a_row, b, b_row, c, c_row, rows, columns, inner, 
         for j in range(0, columns, ROW):
             _pack_transposed(further(b, j * b_row + k), b_row, panel, deep, min(ROW, columns - j))
             _column_of_tiles(
-                further(a, k), a_row, UNIT, panel, further(c, j), c_row, c, rows, deep, SET if k == 0 else ADD
+                further(a, k), a_row, UNIT, panel, WIDTH, further(c, j), c_row, c, rows, deep, SET if k == 0 else ADD
             )  # fmt: skip
 
 
@@ -129,18 +137,18 @@ def row_product(a, b, b_row, c, bias, columns, inner, mode):
 
 
 @part
-def _column_of_tiles(a, a_row, a_column, panel, c, c_row, bias, rows, inner, mode):
+def _column_of_tiles(a, a_row, a_column, b, b_row, c, c_row, bias, rows, inner, mode):
     whole = rows - rows % TILE_ROWS
     for i in range(0, whole, TILE_ROWS):
         _tile(
-            further(a, i * a_row), a_row, a_column, panel, further(c, i * c_row), c_row, bias, inner, mode, c, False
+            further(a, i * a_row), a_row, a_column, b, b_row, further(c, i * c_row), c_row, bias, inner, mode, c, False
         )  # fmt: skip
     for i in range(whole, rows):
-        _tile_row(further(a, i * a_row), a_column, panel, WIDTH, further(c, i * c_row), bias, inner, mode)
+        _tile_row(further(a, i * a_row), a_column, b, b_row, further(c, i * c_row), bias, inner, mode)
 
 
 @inlined
-def _tile(a, a_row, a_column, panel, c, c_row, bias, inner, mode, places, sparse):
+def _tile(a, a_row, a_column, b, b_row, c, c_row, bias, inner, mode, places, sparse):
     """Compute `TILE_ROWS` rows by `ROW` columns of a result; if `sparse`, from the first `inner` of `places` only."""
     if mode == AFFINE:
         left, right = load(bias, 0), load(bias, LANES)
@@ -150,7 +158,7 @@ def _tile(a, a_row, a_column, panel, c, c_row, bias, inner, mode, places, sparse
     right0, right1, right2, right3 = right, right, right, right
     for n in range(inner):
         k = np.int64(places[n]) if sparse else n
-        left, right = load(panel, k * ROW), load(panel, k * ROW + LANES)
+        left, right = load(b, k * b_row), load(b, k * b_row + LANES)
         column = further(a, k * a_column)
         h = spread(column, 0)
         left0, right0 = add_product(h, left, left0), add_product(h, right, right0)
@@ -195,6 +203,16 @@ def _write(c, at, left, right, mode):
         left, right = minus(load(c, at), left), minus(load(c, at + LANES), right)
     store(c, at, left)
     store(c, at + LANES, right)
+
+
+@part
+def sum_rows(delta, row, out, rows, columns, mode):
+    """Compute the sum of the rows of delta: the gradient of biases, or with mode `DESCEND` their update."""
+    for j in range(0, columns, ROW):
+        left, right = zeros(out), zeros(out)
+        for i in range(rows):
+            left, right = plus(left, load(delta, i * row + j)), plus(right, load(delta, i * row + j + LANES))
+        _write(out, j, left, right, mode)
 
 
 @inlined
