@@ -6,7 +6,7 @@ import numpy as np
 
 from backprop.backend import Array, HostArray
 from backprop.compiled.epoch import train_epoch
-from backprop.compiled.layout import Scratch, State, copy_in, copy_out, layout, new_scratch, rule_of
+from backprop.compiled.layout import Scratch, State, as_read, copy_in, copy_out, layout, new_scratch, rule_of
 from backprop.compiled.teams import BARRIER_SIZE, GIVE_WAY, call_together, share_out
 from backprop.network import Network, Parameters
 from backprop.samples import Samples
@@ -55,7 +55,7 @@ class CompiledDescent:
 
     def over(self, samples: Samples, order: Array, rates: HostArray, done: int) -> Array:
         """Update the parameters over one pass; return each trial's mean loss, (T,). See `Descent.over`."""
-        weights = np.empty(0, self._stack.dtype) if samples.weights is None else samples.weights
+        x, y, weights = as_read(samples, self._stack.dtype)
         losses = np.zeros((max(team.members for team in self._teams), len(rates)))
         rule, batch = self._rule._replace(rate=rates), self._stack.batch_size
         # Made once: the samples may be others next time, but not their number of columns.
@@ -63,7 +63,7 @@ class CompiledDescent:
         calls = []
         for team, scratch in zip(self._teams, self._scratches, strict=True):
             barrier = np.zeros(BARRIER_SIZE, np.int64)
-            work = (self._net, rule, self._state, samples.x, samples.y, weights, order, batch, done, scratch)
+            work = (self._net, rule, self._state, x, y, weights, order, batch, done, scratch)
             calls += [
                 (*work, team.trials, losses, member, team.members, barrier, GIVE_WAY) for member in range(team.members)
             ]

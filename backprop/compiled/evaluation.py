@@ -6,7 +6,7 @@ import numpy as np
 
 from backprop.backend import HostArray
 from backprop.compiled.epoch import evaluate_rows
-from backprop.compiled.layout import State, copy_in, layout, new_scratch, rule_of
+from backprop.compiled.layout import State, as_read, copy_in, layout, new_scratch, rule_of
 from backprop.compiled.teams import call_together
 from backprop.network import Network, Parameters
 from backprop.samples import Samples
@@ -43,12 +43,12 @@ def evaluate_compiled(
     copy_in(parameters, flat, net)
     nothing = np.empty((trials, 0), dtype)
     sums = Sums(np.zeros(trials), np.zeros(trials), np.zeros((trials, network.architecture.outputs * residuals)))
-    weights = np.empty(0, dtype) if samples.weights is None else samples.weights
+    x, y, weights = as_read(samples, dtype)
     calls = []
     for first in range(min(threads, trials)):
         scratch = new_scratch(net, rule, samples, dtype, block=ROWS, members=1, size=size)
         calls.append((
-            *(net, rule, State(flat, nothing, nothing), samples.x, samples.y, weights, scratch),
+            *(net, rule, State(flat, nothing, nothing), x, y, weights, scratch),
             *(np.arange(first, trials, threads), sums.loss, sums.hits, sums.squares),
         ))  # fmt: skip
     call_together(evaluate_rows, calls)

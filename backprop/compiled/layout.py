@@ -191,6 +191,19 @@ def _places(parameters: Parameters, flat: HostArray, net: Net) -> Iterator[tuple
         yield b, flat[:, None, net.b_at[k] : net.b_at[k] + fan_out]
 
 
+def as_read(samples: Samples, dtype: npt.DTypeLike) -> tuple[HostArray, HostArray, HostArray]:
+    """Return features, targets and weights, (0,) where there are none, in the one form that functions are compiled for.
+
+    Numba compiles anew for arrays that are read-only, such as memory maps, that are not contiguous, or of another
+    dtype. These are contiguous and read-only; what is so already is not copied.
+    """
+    given = (samples.x, samples.y, np.empty(0, dtype) if samples.weights is None else samples.weights)
+    x, y, weights = [np.require(array, dtype, ("C", "A")).view() for array in given]
+    for array in (x, y, weights):
+        array.flags.writeable = False
+    return x, y, weights
+
+
 def new_scratch(
     net: Net,
     rule: Rule,
