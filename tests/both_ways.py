@@ -1,4 +1,4 @@
-"""Trains the same stack by the plain form, the specification, and by the compiled loops: for the tests of the latter."""
+"""Trains the same stack by the plain form, which specifies, and by the compiled loops, for the tests of these."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +9,6 @@ from backprop import Architecture, Backend, Samples, Stack, Training
 from backprop.activations import ACTIVATIONS
 from backprop.backend import EpochDescent
 from backprop.compiled.descent import CompiledDescent
-from backprop.descent import Descent
 from backprop.losses import LOSSES, output_stage
 from backprop.network import Network
 from backprop.optimizers import SGD

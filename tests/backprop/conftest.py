@@ -1,4 +1,4 @@
-"""What several tests of the core share: the backends they run on, and the scripts that recorded what PyTorch computes."""
+"""What several tests of the core share: their backends, and the scripts that recorded what PyTorch computes."""
 
 import importlib.util
 import os
@@ -65,7 +65,7 @@ COMPILED = {
 """Tests in which the core trains or measures: they run once more on the compiled loops."""
 
 NOT_COMPILED = {
-    "test_metrics_do_not_depend_on_how_many_rows_are_evaluated_at_once": "the compiled loops have a number of their own",
+    "test_metrics_do_not_depend_on_how_many_rows_are_evaluated_at_once": "compiled loops have a number of their own",
 }
 
 

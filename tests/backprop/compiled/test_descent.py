@@ -86,14 +86,13 @@ def test_epochs_of_any_stack_equal_those_of_the_plain_form(dtype, data):
     assert_close(descended(compiled(threads), stack, samples, done=done), wanted, TOLERANCES[dtype])
 
 
-@pytest.mark.parametrize("plain", [True, False])
 @pytest.mark.parametrize("sigma", HIDDEN)
 @pytest.mark.parametrize(("phi", "loss"), OUTPUTS)
-def test_every_activation_trains_with_every_output_as_the_plain_form(sigma, phi, loss, plain):
+def test_every_activation_trains_with_every_output_as_the_plain_form(sigma, phi, loss):
     architecture = Architecture(5, (7, 4), 3, sigma, phi, loss)
-    trials = (Trial(0.05, 1, 1), Trial(0.02, 1, 2, clip_norm=None if plain else 0.1, hidden=(3, 2)))
+    trials = (Trial(0.05, 1, 1), Trial(0.02, 1, 2, hidden=(3, 2)))
     stack = Stack(architecture, 6, trials, task_of(loss), dtype="float64")
-    samples = drawn(architecture, 20, weighted=True)
+    samples = drawn(architecture, 14, weighted=True)
     assert_close(descended(compiled(), stack, samples), descended(Descent, stack, samples), 1e-11)
 
 
@@ -286,12 +285,14 @@ def test_a_trial_that_diverges_has_a_loss_that_is_not_finite_and_disturbs_no_oth
     assert_close(found.trial(0), descended(Descent, only(stack, 0), samples, epochs=3).trial(0), 1e-10)
 
 
-@pytest.mark.parametrize("sigma", HIDDEN)
-@pytest.mark.parametrize(("phi", "loss"), OUTPUTS)
+@pytest.mark.parametrize(
+    ("sigma", "phi", "loss"), [(s, "identity", "mse") for s in HIDDEN] + [("gelu", *o) for o in OUTPUTS]
+)
 def test_a_parameter_that_is_not_a_number_is_seen_in_the_loss(sigma, phi, loss):
     architecture = Architecture(4, (5,), 3, sigma, phi, loss)
     stack = Stack(architecture, 8, (Trial(0.1, 1, 1),), task_of(loss), dtype="float32")
     samples = drawn(architecture, 16)
-    poisoned = replace(stack, trials=(replace(stack.trials[0], learning_rate=np.finfo("float64").max),))
     assert np.isfinite(descended(compiled(), stack, samples).losses).all()
-    assert not np.isfinite(descended(compiled(), poisoned, samples, epochs=3).losses).all()
+    # In float32 this rate is infinite.
+    wild = descended(compiled(), stack, samples, epochs=3, rates=[1e300])
+    assert not np.isfinite(wild.losses[1:]).any()
