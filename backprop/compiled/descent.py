@@ -62,14 +62,17 @@ class CompiledDescent:
         self._block = batch * (BLOCK_ROWS // batch) if self._blocked else batch
         self._teams = share_out(len(trials), threads, 1 if self._blocked else batch)
         self._scratches: list[Scratch] = []
+        self._room = 0
 
     def over(self, samples: Samples, order: Array, rates: HostArray, done: int) -> Array:
         """Update the parameters over one pass; return each trial's mean loss, (T,). See `Descent.over`."""
         data, samples = data_of(samples, self._stack.dtype)
         losses = np.zeros((max(team.members for team in self._teams), len(rates)))
         rule, batch = self._rule._replace(rate=rates), self._stack.batch_size
-        # Made once: the samples may be others next time, but not their number of columns.
-        self._scratches = self._scratches or [self._new_scratch(samples, team.members) for team in self._teams]
+        # The samples may be others every time, but not their number of columns.
+        if len(samples) > self._room:
+            self._room = len(samples)
+            self._scratches = [self._new_scratch(samples, team.members) for team in self._teams]
         calls = []
         for team, scratch in zip(self._teams, self._scratches, strict=True):
             barrier = np.zeros(BARRIER_SIZE, np.int64)
@@ -90,7 +93,8 @@ class CompiledDescent:
             self._rule,
             samples,
             self._stack.dtype,
-            block=self._block,
+            # A minibatch may be asked for that has more rows than memory holds: it has no more than the samples.
+            block=self._block if self._blocked else min(self._block, len(samples)),
             members=members,
             size=self._size,
             blocked=self._blocked,

@@ -48,6 +48,7 @@ from backprop.compiled.stages import (
     chain,
     drop,
     elementwise_loss,
+    softmax,
     softmax_cross_entropy,
 )
 from backprop.compiled.teams import wait_for_team
@@ -503,9 +504,9 @@ def _add_squares(shape, desk, z, rows, squares):
 
 @spliced
 def _value(phi, z, yhat, count):
-    """Write `phi(z)`; a softmax of one output is 1."""
+    """Write `phi(z)`."""
     if phi == SOFTMAX:
-        yhat[0] = number(yhat, 1)
+        softmax(z, yhat, count)
     else:
         activate(phi, z, yhat, count)
 

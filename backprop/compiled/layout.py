@@ -127,7 +127,7 @@ class Scratch(NamedTuple):
 
     Attributes
     ----------
-    x, y, weights : (P, D), (P, C) and (P,) or (0,) arrays
+    x, y, weights : (P, D), (P, C) and (P,) arrays
         A piece of the samples.
     block : int
         Rows of a block.
@@ -264,7 +264,8 @@ def new_scratch(
     return Scratch(
         x=np.empty((blocks * block, inputs), dtype),
         y=np.empty((blocks * block, outputs), dtype),
-        weights=np.empty(blocks * block if samples.weights is not None else 0, dtype),
+        # Also where these samples have none: those of the next epoch may have.
+        weights=np.empty(blocks * block, dtype),
         block=block,
         grams=np.empty(blocks * block * padded(block) if blocked else 0, dtype),
         z=z,

@@ -119,6 +119,19 @@ def _normal_distribution(kept, z):
 
 
 @part
+def softmax(z, a, count):
+    """Write the softmax of `count` logits to a."""
+    largest, total = z[0], number(z, 0)
+    for c in range(1, count):
+        largest = largest if z[c] <= largest else z[c]
+    for c in range(count):
+        a[c] = exp(z[c] - largest)
+        total += a[c]
+    for c in range(count):
+        a[c] /= total
+
+
+@part
 def softmax_cross_entropy(z, y, rows, classes, row, keep, lift, scale, weights, weighted, delta):
     """Write `scale (softmax(z) - y)` to delta, and return the sum of the rows' `log sum_j e^{z_j} - sum_l y_l z_l`.
 

@@ -1,4 +1,4 @@
-"""What several tests of the core share: a CPU backend, and the scripts that recorded what PyTorch computes."""
+"""What several tests of the core share: their backends, and the scripts that recorded what PyTorch computes."""
 
 import importlib.util
 import os
@@ -12,6 +12,7 @@ from double.fixtures import backend, kernels_on_double, strict_cupy
 from double.host_facing import host_facing
 
 from backprop import Backend, Network, training
+from backprop.compiled.backend import CompiledBackend
 from backprop.optimizers import StackOptimizer
 
 __all__ = ["backend", "kernels_on_double", "strict_cupy"]
@@ -49,19 +50,50 @@ NUMPY_ONLY = {
 }
 
 
+COMPILED = {
+    "test_checkpoint",
+    "test_dropout",
+    "test_early_stopping",
+    "test_halving",
+    "test_padding",
+    "test_samples",
+    "test_stack",
+    "test_stack_members",
+    "test_training",
+    "test_trajectories",
+}
+"""Tests in which the core trains or measures: they run once more on the compiled loops."""
+
+NOT_COMPILED = {
+    "test_metrics_do_not_depend_on_how_many_rows_are_evaluated_at_once": "compiled loops have a number of their own",
+}
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    module = metafunc.module.__name__.rpartition(".")[2]
-    if module in ON_THE_DOUBLE and metafunc.function.__name__ not in NUMPY_ONLY and hasattr(metafunc.module, "CPU"):
-        metafunc.parametrize("core_runs_on", ["numpy", "double"], indirect=True)
+    module, test = metafunc.module.__name__.rpartition(".")[2], metafunc.function.__name__
+    if not hasattr(metafunc.module, "CPU"):
+        return
+    ways = ["numpy"]
+    if module in ON_THE_DOUBLE and test not in NUMPY_ONLY:
+        ways.append("double")
+    if module in COMPILED and test not in NOT_COMPILED:
+        ways.append("compiled")
+    if len(ways) > 1:
+        metafunc.parametrize("core_runs_on", ways, indirect=True)
 
 
 @pytest.fixture(autouse=True)
 def core_runs_on(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put the double in the place of a test module's ``CPU``; the test's host arrays are moved at the door."""
-    if getattr(request, "param", "numpy") == "numpy":
+    """Put another backend in the place of a test module's ``CPU``; host arrays are moved to the double at the door."""
+    way = getattr(request, "param", "numpy")
+    if way == "numpy":
         return
     for module in (request.module, everything):
-        monkeypatch.setattr(module, "CPU", request.getfixturevalue("kernels_on_double"))
+        monkeypatch.setattr(
+            module, "CPU", CompiledBackend(np) if way == "compiled" else request.getfixturevalue("kernels_on_double")
+        )
+    if way == "compiled":
+        return
     for name in ("forward", "backward", "descend", "predict", "gradients"):
         monkeypatch.setattr(Network, name, host_facing(getattr(Network, name), lambda network: network.backend))
     for module, name in ((training, "evaluate"), (request.module, "evaluate"), (request.module, "check_gradients")):
