@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from benchmarks.rows import Row
 
 OURS = "ours"
+GRID_SEARCH = "grid_search"
 GEMM_LIMIT, UPDATE_LIMIT = "limit_gemm", "limit_update"
 
 
@@ -30,6 +31,7 @@ LABELS = {
     "jax_scan": "JAX scan",
     "jax_vmap": "JAX vmap",
     "pytensor": "PyTensor",
+    GRID_SEARCH: "GridSearchCV",
     GEMM_LIMIT: "limit",
     UPDATE_LIMIT: "limit",
 }
@@ -73,7 +75,7 @@ def _variants(name: str, row: Row) -> tuple[str, ...]:
     if name == GEMM_LIMIT:
         return ("apart", "fused", "apart_out_in", "fused_out_in") if row.kind == "grid" else ("apart", "apart_out_in")
     if name == "pytensor":
-        return ("numba",)
+        return ("scan",) if row.kind == "online" and row.data == "digits" else ("update",)
     return ("",)
 
 

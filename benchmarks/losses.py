@@ -1,5 +1,7 @@
 """The judge's own training loss, in float64: whether all contestants trained the same thing."""
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -7,7 +9,14 @@ from benchmarks.contestants import Weights
 from benchmarks.task import Task
 
 TOLERANCE = 1e-3
-"""Largest relative difference of a trial's loss: float32 sums in another order, over all of a training's updates."""
+"""Largest relative difference of the loss of nine trials in ten, and of the only one where there is one.
+
+Not of all: a relu's sum within rounding of 0 is above it for one contestant and below it for another. At the largest
+learning rates of a grid that one update can come to a hundredth of a trial's loss, whoever trains it.
+"""
+
+LARGEST = 0.1
+"""Largest relative difference of any trial's loss."""
 
 MOST_SAMPLES = 4_000
 """Samples a loss is measured on, evenly spaced: a difference of weights shows in any of them."""
@@ -29,15 +38,29 @@ def training_losses(task: Task, trained: Weights) -> npt.NDArray[np.float64]:
     return losses
 
 
-def deviations(losses: dict[str, npt.NDArray[np.float64]]) -> dict[str, float]:
-    """Return each contestant's largest relative difference, over the trials, from the median of all.
+class Deviation(NamedTuple):
+    """Relative differences of a contestant's losses from the median of all contestants'.
 
     The median and not ours: if ours were wrong, ours would be found to be.
+
+    Attributes
+    ----------
+    most : float
+        Nine trials in ten differ by no more.
+    largest : float
     """
+
+    most: float
+    largest: float
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether the contestant trained something else; one that has a loss that is not a number did."""
+        return not (self.most <= TOLERANCE and self.largest <= LARGEST)
+
+
+def deviations(losses: dict[str, npt.NDArray[np.float64]]) -> dict[str, Deviation]:
+    """Return how far each contestant's losses of all trials, (T,), are from what is agreed."""
     agreed = np.median(np.stack(list(losses.values())), axis=0)
-    return {name: float(np.max(np.abs(own - agreed) / agreed)) for name, own in losses.items()}
-
-
-def is_wrong(deviation: float) -> bool:
-    """Tell whether a contestant trained something else; not a number is."""
-    return not deviation <= TOLERANCE
+    relative = {name: np.abs(own - agreed) / agreed for name, own in losses.items()}
+    return {name: Deviation(float(np.quantile(r, 0.9)), float(r.max())) for name, r in relative.items()}

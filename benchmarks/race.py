@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.entrants import LABELS, OURS, Way, limit, ways
-from benchmarks.losses import deviations, is_wrong, training_losses
+from benchmarks.losses import Deviation, deviations, training_losses
 from benchmarks.rows import Row
 from benchmarks.task import Task
 from benchmarks.team import Team, UnavailableError
@@ -42,8 +42,8 @@ class Measurement:
         The first epoch of its processes: with compiling and first calls.
     peak_bytes : int
         Of the process that took most.
-    deviation : float or None
-        Of its training loss, see `losses.deviations`.
+    deviation : Deviation or None
+        Of its training losses.
     wrong : bool
     unavailable : str or None
         Why it did not race.
@@ -56,7 +56,7 @@ class Measurement:
     speeds: list[float] = field(default_factory=list)
     first_epoch_seconds: float = 0.0
     peak_bytes: int = 0
-    deviation: float | None = None
+    deviation: Deviation | None = None
     wrong: bool = False
     unavailable: str | None = None
     missing: bool = False
@@ -145,7 +145,7 @@ def _judge(task: Task, teams: dict[str, Team], measured: dict[str, Measurement],
         name: training_losses(task, team.weights()) for name, team in teams.items() if name != limit_name
     }
     for name, deviation in deviations(losses).items():
-        measured[name].deviation, measured[name].wrong = deviation, is_wrong(deviation)
+        measured[name].deviation, measured[name].wrong = deviation, deviation.is_wrong
 
 
 def _work(row: Row, task: Task) -> int:

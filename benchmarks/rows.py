@@ -69,7 +69,7 @@ ROWS = (
     Row("online-digits-dense", "online", "digits", DIGITS, 1, 6, (0.003,), (), dense=True),
     Row("online-fashion", "online", "fashion", (128,), 1, 1, (0.003,), (Target(FASTEST, 2),), 10_000),
     Row("online-fashion-dense", "online", "fashion", (128,), 1, 1, (0.001,), (), 10_000, dense=True),
-    Row("minibatch-digits", "minibatch", "digits", DIGITS, 32, 20, (0.1,), (Target(FASTEST, 1.2),)),
+    Row("minibatch-digits", "minibatch", "digits", DIGITS, 32, 10, (0.05,), (Target(FASTEST, 1.2),)),
     Row(
         "minibatch-fashion-64",
         "minibatch",
