@@ -38,11 +38,15 @@ LABELS = {
 
 SINGLE = ("scikit_learn", "torch_eager", "torch_compile", "jax_scan", "pytensor")
 GRID = ("scikit_learn", "torch_compile", "torch_vmap", "jax_vmap")
+QUICK_SINGLE = ("scikit_learn", "jax_scan")
+QUICK_GRID = ("scikit_learn", "jax_vmap")
 
 
-def peers(row: Row) -> tuple[str, ...]:
-    """Return who races against us in a row."""
-    return GRID if row.kind == "grid" else SINGLE
+def peers(row: Row, *, every: bool = True) -> tuple[str, ...]:
+    """Return who races against us in a row; if not every one, those that matter: the fastest, and scikit-learn."""
+    if row.kind == "grid":
+        return GRID if every else QUICK_GRID
+    return SINGLE if every else QUICK_SINGLE
 
 
 def limit(row: Row) -> str:

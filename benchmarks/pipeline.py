@@ -143,7 +143,9 @@ def check_tracked(store: str, row: PipelineRow) -> None:
             break
     finished = [run for run in runs if run.info.status == "FINISHED"]
     if len(runs) != row.trials or len(finished) != row.trials:
-        raise PipelineError(f"{len(runs)} runs, {len(finished)} of them FINISHED: {row.trials} trials were to be trained")
+        raise PipelineError(
+            f"{len(runs)} runs, {len(finished)} of them FINISHED: {row.trials} trials were to be trained"
+        )
     for run in finished[:: max(1, len(finished) // EXAMINED)][:EXAMINED]:
         points = len(client.get_metric_history(run.info.run_id, "train/loss"))
         diverged = run.data.tags.get("trial.diverged_at_epoch")

@@ -113,11 +113,16 @@ def _heat(
     return result, best
 
 
-def _tried(
-    name: str, way: Way, row: Row, task: Task, files: Path, caches: Path
-) -> tuple[Team, float, float]:
+def _tried(name: str, way: Way, row: Row, task: Task, files: Path, caches: Path) -> tuple[Team, float, float]:
     """Return a warm team, the seconds of its first epoch, and its speed after."""
-    team = Team(name, way, files, trials=task.trials, layers=len(task.weights), caches=caches / f"{name}-{way.variant}-{way.processes}-{way.threads}")
+    team = Team(
+        name,
+        way,
+        files,
+        trials=task.trials,
+        layers=len(task.weights),
+        caches=caches / f"{name}-{way.variant}-{way.processes}-{way.threads}",
+    )
     try:
         first = team.train(1)
         return team, first, _work(row, task) / team.train(row.epochs)
@@ -141,9 +146,7 @@ def _take_turns(
 
 
 def _judge(task: Task, teams: dict[str, Team], measured: dict[str, Measurement], limit_name: str) -> None:
-    losses = {
-        name: training_losses(task, team.weights()) for name, team in teams.items() if name != limit_name
-    }
+    losses = {name: training_losses(task, team.weights()) for name, team in teams.items() if name != limit_name}
     for name, deviation in deviations(losses).items():
         measured[name].deviation, measured[name].wrong = deviation, deviation.is_wrong
 

@@ -1,6 +1,6 @@
 """The rows of the benchmark: what is trained, and what the project has set itself to reach."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -53,6 +53,11 @@ class Row:
     targets: tuple[Target, ...]
     samples: int | None = None
     dense: bool = False
+
+    @property
+    def memory_counts(self) -> bool:
+        """Whether the memory that the race took is a row of its own."""
+        return self.kind == "minibatch" or self.name == "grid-fashion-64"
 
 
 def log_spaced(low: float, high: float, count: int) -> tuple[float, ...]:
@@ -118,6 +123,18 @@ ROWS = (
 )
 
 
+QUICK_SAMPLES = 5_000
+NOT_QUICK = ("online-digits-dense", "online-fashion-dense", "minibatch-fashion-512", "grid-fashion-64")
+
+
+def quick(row: Row) -> Row | None:
+    """Return a row with less data, None if another of its kind will do for a quick run."""
+    if row.name in NOT_QUICK:
+        return None
+    samples = row.samples and min(row.samples, QUICK_SAMPLES)
+    return replace(row, samples=samples, epochs=max(1, row.epochs // 2))
+
+
 def task_of(row: Row) -> Task:
     """Return what a row's contestants are given: data, and what the project draws for these seeds."""
     from backprop import Architecture, initial_parameters
@@ -127,6 +144,4 @@ def task_of(row: Row) -> Task:
     network = Architecture(x.shape[1], row.hidden, int(codes.max()) + 1)
     initial = initial_parameters(network, list(range(len(row.rates))), "float32", [None] * len(row.rates))
     orders = [generator(0, Stream.SHUFFLE, epoch).permutation(len(x)) for epoch in range(1, row.epochs + 1)]
-    return Task(
-        x, codes, np.stack(orders), list(initial.weights), list(initial.biases), np.array(row.rates), row.batch
-    )
+    return Task(x, codes, np.stack(orders), list(initial.weights), list(initial.biases), np.array(row.rates), row.batch)

@@ -1,6 +1,6 @@
-"""What a contestant is given: data, orders of the samples, initial weights, learning rates; and as files between processes.
+"""What a contestant is given: data, orders of the samples, initial weights, learning rates.
 
-NumPy and nothing else, as every contestant's process reads it.
+It travels between processes as files. NumPy and nothing else, as every contestant's process reads it.
 """
 
 import json

@@ -104,7 +104,7 @@ class Team:
         self.close()
 
     def _start(self, job: dict[str, Any], caches: Path) -> subprocess.Popen[str]:
-        log = self._closing.enter_context(tempfile.TemporaryFile("w+"))
+        log = self._closing.enter_context(tempfile.TemporaryFile("w+"))  # noqa: SIM115 - it is closed with the rest
         process = subprocess.Popen(  # noqa: S603 - our own module
             [sys.executable, "-m", "benchmarks.worker", json.dumps(job)],
             stdin=subprocess.PIPE,

@@ -1,6 +1,6 @@
-"""A contestant's process: ``python -m benchmarks.worker JOB``, with a job as JSON; it obeys words on its standard input.
+"""A contestant's process: ``python -m benchmarks.worker JOB``, with a job as JSON.
 
-It imports NumPy and what it races only. Every answer is one line of JSON, on what was the standard output when it
+It obeys words on its standard input. It imports NumPy and what it races only. Every answer is one line of JSON, on what was the standard output when it
 started: whatever a library prints goes to the standard error.
 """
 

@@ -7,7 +7,6 @@ by as much for large products. Targets as one-hot rows: their gradient needs no 
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax

@@ -52,9 +52,7 @@ def build(task: Task, variant: str, threads: int) -> Products:  # noqa: ARG001 -
     return Products(task, fused=variant.startswith("fused"), out_in=variant.endswith("out_in"))
 
 
-def products(
-    trials: int, batch: int, layers: list[tuple[int, int]], *, fused: bool, out_in: bool
-) -> Iterator[Product]:
+def products(trials: int, batch: int, layers: list[tuple[int, int]], *, fused: bool, out_in: bool) -> Iterator[Product]:
     """Yield the products of an update."""
     draw = np.random.default_rng(0)
 

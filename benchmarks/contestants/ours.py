@@ -1,4 +1,4 @@
-"""This project, by its public API: what is timed is all that a user pays, checks, shuffling and reports included."""
+"""Our own, by its public API: what is timed is all that a user pays, checks, shuffling and reports included."""
 
 from dataclasses import replace
 

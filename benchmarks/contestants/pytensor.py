@@ -36,9 +36,7 @@ class Updates:
             for t in range(task.trials)
         ]
         compiled = self._epoch_by_scan if variant == "scan" else self._epoch_by_updates
-        self._epochs = [
-            compiled(model, np.float32(rate)) for model, rate in zip(self._models, task.rates, strict=True)
-        ]
+        self._epochs = [compiled(model, np.float32(rate)) for model, rate in zip(self._models, task.rates, strict=True)]
 
     def reset(self) -> None:
         """Give the shared variables copies of the initial weights."""
