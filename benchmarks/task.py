@@ -58,7 +58,7 @@ class Task:
     @property
     def classes(self) -> int:
         """Number of classes."""
-        return self.weights[-1].shape[2]
+        return self.layers[-1][1]
 
     def part(self, start: int, stop: int) -> "Task":
         """Return the task of some of the trials."""

@@ -74,7 +74,8 @@ class Team:
         All processes wait for the word and get it together. Putting back the initial weights is included.
         """
         answers = self._ask(f"train {epochs} {times}")
-        return (max(a["end"] for a in answers) - min(a["begin"] for a in answers)) / times
+        begin, end = min(float(a["begin"]) for a in answers), max(float(a["end"]) for a in answers)
+        return (end - begin) / times
 
     def weights(self) -> Weights:
         """Return the weights of all trials as last trained."""
@@ -89,7 +90,7 @@ class Team:
 
     def peak_bytes(self) -> int:
         """Return the peak memory of the process that took most."""
-        return max(answer["peak"] for answer in self._ask("peak"))
+        return max(int(answer["peak"]) for answer in self._ask("peak"))
 
     def close(self) -> None:
         """End the processes."""

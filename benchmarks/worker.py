@@ -1,7 +1,7 @@
 """A contestant's process: ``python -m benchmarks.worker JOB``, with a job as JSON.
 
-It obeys words on its standard input. It imports NumPy and what it races only. Every answer is one line of JSON, on what was the standard output when it
-started: whatever a library prints goes to the standard error.
+It obeys words on its standard input, and imports NumPy and what it races only. Every answer is one line of JSON, on
+what was the standard output when it started: whatever a library prints goes to the standard error.
 """
 
 import importlib

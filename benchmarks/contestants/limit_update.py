@@ -48,14 +48,14 @@ def _passes() -> Passes:
     except ModuleNotFoundError:
         return _by_numpy
 
-    @numba.njit
-    def compiled(array: npt.NDArray[np.float32], step: np.float32, count: int) -> None:
-        for _ in range(count):
-            for i in range(array.size):
-                array[i] += step
-
-    passes: Passes = compiled
+    passes: Passes = numba.njit(_loops)
     return passes
+
+
+def _loops(array: npt.NDArray[np.float32], step: np.float32, count: int) -> None:
+    for _ in range(count):
+        for i in range(array.size):
+            array[i] += step
 
 
 def _by_numpy(array: npt.NDArray[np.float32], step: np.float32, count: int) -> None:

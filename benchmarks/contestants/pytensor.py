@@ -80,7 +80,7 @@ class Updates:
         sequence = self._order[:whole].reshape((-1, batch))
         given = [self._x, self._codes]
         steps = pytensor.scan(step, [sequence], outputs_info=model, non_sequences=given, return_updates=False)
-        scan = pytensor.function([], [], updates=[(p, s[-1]) for p, s in zip(model, steps, strict=True)], mode="NUMBA")
+        scan: Callable[[], None] = pytensor.function([], [], updates=[(p, s[-1]) for p, s in zip(model, steps, strict=True)], mode="NUMBA")
         if whole == samples:
             return scan
         update, rest = self._update(model, rate), np.array(whole // batch)
@@ -91,14 +91,14 @@ class Updates:
 
         return epoch
 
-    def _update(self, model: Model, rate: np.float32) -> Callable[[Any], None]:
+    def _update(self, model: Model, rate: np.float32) -> Any:
         """Return the compiled update by the minibatch of a number."""
         number = pt.lscalar("number")
         batch = self._task.batch
         rows = self._order[number * batch : (number + 1) * batch]
         x, codes = pt.fmatrix("x"), pt.ivector("codes")
         updates = list(zip(model, descended(model, rate, x, codes), strict=True))
-        update = pytensor.function(
+        update: Any = pytensor.function(
             [number], [], updates=updates, givens={x: self._x[rows], codes: self._codes[rows]}, mode="NUMBA"
         )
         # It is given int64 scalars and nothing else.
