@@ -1,20 +1,20 @@
-"""What of a process is in memory, and giving back pages of a mapped file.
+"""What of a process is in memory.
 
 Resident memory has two parts that are not alike. Anonymous pages are the process's own, and nobody can take them from
 it. Pages of a mapped file are copies of what is on disk: the system drops them when it needs the memory. Dask counts
 both.
 """
 
-import mmap
+import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 STATUS = Path("/proc/self/status")
 FIELDS = {"RssAnon": "anonymous", "RssFile": "mapped", "VmRSS": "resident", "VmHWM": "peak"}
-SAMPLE_SECONDS = 0.005
+SAMPLE_SECONDS = 0.01
 
 
 def residence() -> dict[str, int]:
@@ -27,33 +27,29 @@ def residence() -> dict[str, int]:
     return found
 
 
+def forget_peak() -> None:
+    """Let the peak begin anew from what is resident now, where the system can do that."""
+    with contextlib.suppress(OSError):
+        (STATUS.parent / "clear_refs").write_text("5")
+
+
 class Watcher:
-    """A thread that looks at this process's memory and, where it may, gives back the pages of maps.
+    """A thread that looks at this process's memory.
 
     Parameters
     ----------
-    maps : sequence of mmap
-        Whose pages may be given back: read-only maps of files, which the system reads again when they are missed.
-    most : int or None
-        Bytes of mapped pages beyond those at the start, above which they are given back; None for never.
-    look : callable, optional
+    look : callable
         Is called with the peaks at every look.
 
     Attributes
     ----------
     peaks : dict of str to int
         Most bytes of each kind that were seen.
-    released : int
-        How often pages were given back.
     """
 
-    def __init__(
-        self, maps: Sequence[mmap.mmap], most: int | None, look: Callable[[dict[str, int]], None] | None = None
-    ) -> None:
-        self._maps, self._most, self._look = maps, most, look
-        self._start = residence()["mapped"]
+    def __init__(self, look: Callable[[dict[str, int]], None]) -> None:
         self.peaks: dict[str, int] = {}
-        self.released = 0
+        self._look = look
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -68,14 +64,8 @@ class Watcher:
         self._thread.join()
 
     def _run(self) -> None:
-        while True:
-            now = residence()
-            self.peaks = {name: max(value, self.peaks.get(name, 0)) for name, value in now.items()}
-            if self._look is not None:
-                self._look(self.peaks)
-            if self._most is not None and now["mapped"] - self._start > self._most:
-                for each in self._maps:
-                    each.madvise(mmap.MADV_DONTNEED)
-                self.released += 1
-            if self._ended.wait(SAMPLE_SECONDS):
-                return
+        ended = False
+        while not ended:
+            ended = self._ended.wait(SAMPLE_SECONDS)
+            self.peaks = {name: max(value, self.peaks.get(name, 0)) for name, value in residence().items()}
+            self._look(self.peaks)

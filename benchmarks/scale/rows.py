@@ -19,8 +19,8 @@ from benchmarks.scale.sizes import Sizes
 from benchmarks.scale.workload import SMALL, drawn, flop, seconds_to_train, stacks
 
 BATCH = 256
-KEPT_SHARE = 1 / 8
-"""Part of the memory limit that mapped pages may take where they are given back."""
+NOTED_BYTES = 2**24
+"""Growth of the peak after which a worker notes it."""
 
 CONFIGURATION = {
     # A worker that was killed is not tried again.
@@ -31,13 +31,11 @@ CONFIGURATION = {
 
 WAYS: dict[str, dict[str, Any]] = {
     "as_it_is": {},
-    "released": {},
     "not_watched": {f"distributed.worker.memory.{name}": False for name in ("spill", "pause", "terminate")},
 }
 """Dask's settings for each way to train on a map.
 
 * ``as_it_is``: Dask as it comes, which counts mapped pages as memory of the worker.
-* ``released``: likewise, and a thread of the worker gives mapped pages back (`residence.Watcher`).
 * ``not_watched``: Dask does not watch memory, and the system drops mapped pages when it needs them.
 """
 
@@ -55,7 +53,7 @@ def measure_rows(sizes: Sizes, directory: Path | None = None) -> Iterator[dict[s
             file_bytes = write_rows(Path(made), rows)
             for way, settings in WAYS.items():
                 with dask.config.set({**CONFIGURATION, **settings}):
-                    outcome = _train_on_worker(Path(made), sizes.memory_limit, release=way == "released")
+                    outcome = _train_on_worker(Path(made), sizes.memory_limit)
                 yield {
                     "rows": rows,
                     "way": way,
@@ -65,7 +63,7 @@ def measure_rows(sizes: Sizes, directory: Path | None = None) -> Iterator[dict[s
                 }
 
 
-def _train_on_worker(directory: Path, memory_limit: int, *, release: bool) -> dict[str, Any]:
+def _train_on_worker(directory: Path, memory_limit: int) -> dict[str, Any]:
     # A worker that Dask kills is what is looked for, and no error of this run.
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     notes = directory / "peaks.json"
@@ -83,7 +81,7 @@ def _train_on_worker(directory: Path, memory_limit: int, *, release: bool) -> di
         Client(cluster) as client,
     ):
         client.run(warm_up)
-        future = client.submit(train_mapped, directory, notes, memory_limit, release=release, pure=False)
+        future = client.submit(train_mapped, directory, notes, pure=False)
         try:
             return {"killed": False, **future.result()}
         except KilledWorker:
@@ -94,7 +92,7 @@ def _unfinished(notes: Path) -> dict[str, Any]:
     """Return what a worker that was killed had noted."""
     noted: dict[str, Any] = json.loads(notes.read_text()) if notes.exists() else {"peaks": {}, "paused": False}
     nothing = dict.fromkeys(("check_seconds", "epoch_seconds", "rows_per_second", "gflop_per_second", "loss"))
-    return {**nothing, **noted, "released": None}
+    return {**nothing, **noted}
 
 
 def warm_up() -> None:
@@ -103,7 +101,7 @@ def warm_up() -> None:
         seconds_to_train(stacks(SMALL, BATCH, [1]), drawn(2 * BATCH, SMALL.inputs), select_backend("cpu"))
 
 
-def train_mapped(directory: Path, notes: Path, memory_limit: int, *, release: bool) -> dict[str, Any]:
+def train_mapped(directory: Path, notes: Path) -> dict[str, Any]:
     """Train one trial for an epoch on mapped rows, in a worker, and say what its memory came to."""
     worker, paused = get_worker(), False
     noted = 0
@@ -113,19 +111,16 @@ def train_mapped(directory: Path, notes: Path, memory_limit: int, *, release: bo
         is_new = not paused and worker.status.name == "paused"
         paused = paused or is_new
         # Noted on the way, since a worker that is killed returns nothing.
-        if is_new or peaks["peak"] > noted + 2**24:
+        if is_new or peaks["peak"] > noted + NOTED_BYTES:
             noted = peaks["peak"]
             part = notes.with_suffix(".part")
             part.write_text(json.dumps({"peaks": peaks, "paused": paused}))
             part.replace(notes)
 
-    given = map_rows(directory)
-    with (
-        threadpool_limits(1),
-        Watcher(given.maps, int(memory_limit * KEPT_SHARE) if release else None, look) as watcher,
-    ):
-        check_seconds, epoch_seconds, loss = _timed_epoch(given.samples)
-    rows = len(given.samples)
+    samples = map_rows(directory)
+    with threadpool_limits(1), Watcher(look) as watcher:
+        check_seconds, epoch_seconds, loss = _timed_epoch(samples)
+    rows = len(samples)
     return {
         "check_seconds": check_seconds,
         "epoch_seconds": epoch_seconds,
@@ -134,7 +129,6 @@ def train_mapped(directory: Path, notes: Path, memory_limit: int, *, release: bo
         "loss": loss,
         "peaks": watcher.peaks,
         "paused": paused,
-        "released": watcher.released,
     }
 
 

@@ -33,9 +33,9 @@ def measure_workers(sizes: Sizes, tell: Callable[[str], None] = lambda _: None) 
                 if not runs:
                     one_epoch = _seconds(client, stacks(SMALL, BATCH, given))
                     epochs = max(1, round(sizes.worker_seconds / one_epoch))
-                seconds = _seconds(client, stacks(SMALL, BATCH, given, epochs))
-            runs.append({"workers": workers, "repeat": repeat, "start_up_seconds": start_up, "seconds": seconds})
-    seconds = {n: median(run["seconds"] for run in runs if run["workers"] == n) for n in COUNTS}
+                taken = _seconds(client, stacks(SMALL, BATCH, given, epochs))
+            runs.append({"workers": workers, "repeat": repeat, "start_up_seconds": start_up, "seconds": taken})
+    medians = {n: median(run["seconds"] for run in runs if run["workers"] == n) for n in COUNTS}
     work = len(digits()) * sum(given) * epochs
     return {
         "stacks": sizes.stacks,
@@ -43,11 +43,11 @@ def measure_workers(sizes: Sizes, tell: Callable[[str], None] = lambda _: None) 
         "epochs": epochs,
         "samples_trials": work,
         "flop": work * flop(SMALL),
-        "seconds": {str(n): taken for n, taken in seconds.items()},
+        "seconds": {str(n): seconds for n, seconds in medians.items()},
         "start_up_seconds": {
             str(n): median(run["start_up_seconds"] for run in runs if run["workers"] == n) for n in COUNTS
         },
-        "efficiency": seconds[1] / (2 * seconds[2]),
+        "efficiency": medians[1] / (2 * medians[2]),
         "runs": runs,
     }
 
