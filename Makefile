@@ -9,7 +9,7 @@ export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint bench bench-scale clean
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,12 @@ lint: $(VENV)/.installed-dev  ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(VENV)/.installed-bench  ## Race against the peers; QUICK=1 takes three minutes, all of it twenty
+	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
+
+bench-scale: $(VENV)/.installed-bench  ## How time grows with trials, width, rows, workers; QUICK=1 takes two minutes, all of it eight
+	$(BIN)/python -m benchmarks.scale $(if $(QUICK),--quick)
 
 clean:  ## Remove .venv and what the demo wrote; your own runs are in mlflow.db and stay
 	rm -rf $(VENV) .demo
@@ -43,3 +49,7 @@ $(VENV)/.installed-dev: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@$(BIN)/python -m backprop.compiled
 	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-bench: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'
+	@touch $@ $(VENV)/.installed-dev $(VENV)/.installed

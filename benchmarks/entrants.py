@@ -1,0 +1,107 @@
+"""Who races in which row, and how: variant, processes and threads."""
+
+import os
+from dataclasses import dataclass
+
+from benchmarks.rows import Row
+
+OURS = "ours"
+GRID_SEARCH = "grid_search"
+GEMM_LIMIT, UPDATE_LIMIT = "limit_gemm", "limit_update"
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way for a contestant to run: a variant of its module, in some processes of some threads each."""
+
+    variant: str = ""
+    processes: int = 1
+    threads: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.variant or 'as is'}, {self.processes} x {self.threads}"
+
+
+LABELS = {
+    OURS: "backprop",
+    "scikit_learn": "scikit-learn",
+    "torch_eager": "PyTorch eager",
+    "torch_compile": "torch.compile",
+    "torch_vmap": "torch.func.vmap",
+    "jax_scan": "JAX scan",
+    "jax_vmap": "JAX vmap",
+    "pytensor": "PyTensor",
+    GRID_SEARCH: "GridSearchCV",
+    GEMM_LIMIT: "limit",
+    UPDATE_LIMIT: "limit",
+}
+
+SINGLE = ("scikit_learn", "torch_eager", "torch_compile", "jax_scan", "pytensor")
+GRID = ("scikit_learn", "torch_compile", "torch_vmap", "jax_vmap")
+QUICK_SINGLE = ("scikit_learn", "jax_scan")
+QUICK_GRID = ("scikit_learn", "jax_vmap")
+
+
+def peers(row: Row, *, every: bool = True) -> tuple[str, ...]:
+    """Return who races against us in a row; if not every one, those that matter: the fastest, and scikit-learn."""
+    if row.kind == "grid":
+        return GRID if every else QUICK_GRID
+    return SINGLE if every else QUICK_SINGLE
+
+
+def limit(row: Row) -> str:
+    """Return what limits a row."""
+    return UPDATE_LIMIT if row.kind == "online" else GEMM_LIMIT
+
+
+def ways(name: str, row: Row) -> list[Way]:
+    """Return the ways worth a try in a row; the race goes on with the fastest.
+
+    Two threads pay where the products are large; below, their start costs more than they save.
+    """
+    if row.kind == "grid":
+        layouts = [(2, 1)] if name == "scikit_learn" else [(2, 1), (1, 2)]
+    elif row.kind == "online" or row.data == "digits":
+        layouts = [(1, 1)]
+    else:
+        layouts = [(1, 2)] if name.startswith("torch") else [(1, 1), (1, 2)]
+    return [Way(variant, *layout) for variant in _variants(name, row) for layout in layouts]
+
+
+def _variants(name: str, row: Row) -> tuple[str, ...]:
+    small = row.kind == "online" or row.data == "digits"
+    if name in ("jax_scan", "jax_vmap"):
+        return ("unroll_4",) if small else ("unroll_1",)
+    if name == "torch_compile":
+        return ("vmap",) if row.kind == "grid" else ("by_hand",)
+    if name == "torch_eager":
+        return ("by_hand",)
+    if name == GEMM_LIMIT:
+        return ("apart", "fused", "apart_out_in", "fused_out_in") if row.kind == "grid" else ("apart", "apart_out_in")
+    if name == "pytensor":
+        return ("scan",) if row.kind == "online" and row.data == "digits" else ("update",)
+    return ("",)
+
+
+def environment(name: str, way: Way, caches: str) -> dict[str, str]:
+    """Return the environment of a contestant's process: its threads, and caches of compiled code of this run only."""
+    threads = str(way.threads)
+    settings = dict.fromkeys(
+        ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), threads
+    )
+    if name.startswith("jax"):
+        settings["JAX_PLATFORMS"] = "cpu"
+        if way.threads == 1:
+            settings["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
+    settings["TORCHINDUCTOR_CACHE_DIR"] = f"{caches}/torch"
+    settings["NUMBA_CACHE_DIR"] = f"{caches}/numba"
+    settings["PYTENSOR_FLAGS"] = f"floatX=float32,base_compiledir={caches}/pytensor"
+    return {**os.environ, **settings}
+
+
+def core(name: str, way: Way, process: int) -> int | None:
+    """Return the core a process is kept on, None for any."""
+    if not name.startswith("jax") or way.threads > 1:
+        return None
+    cores = sorted(os.sched_getaffinity(0))
+    return cores[process % len(cores)]
