@@ -1,5 +1,6 @@
 """What measurements come to; and that it is written where a person and a program find it."""
 
+import io
 import json
 
 import numpy as np
@@ -97,11 +98,15 @@ def test_a_contestant_is_wrong_by_most_of_its_trials_or_grossly_by_one():
     assert [name for name, deviation in found.items() if deviation.is_wrong] == ["all", "grossly", "diverged"]
 
 
+def printed(*tables):
+    text = io.StringIO()
+    Console(file=text, width=200).print(*tables)
+    return text.getvalue()
+
+
 def test_tables_name_every_row_ratio_target_and_reason():
     lines = [speed_line("row", TARGETS, measured(), 1.3), memory_line("memory-row", measured(), None)]
-    console = Console(width=200, record=True, quiet=True)
-    console.print(report.speeds_table(lines), report.verdicts_table(lines))
-    text = console.export_text()
+    text = printed(report.speeds_table(lines), report.verdicts_table(lines))
     for expected in (
         "memory-row",
         "1.25 x JAX scan",
@@ -119,9 +124,7 @@ def test_tables_name_every_row_ratio_target_and_reason():
 @pytest.mark.parametrize(("value", "shown"), [(987, "987"), (8_250, "8.25k"), (376_600, "377k"), (1_158_000, "1.16M")])
 def test_speeds_are_shown_with_three_digits(value, shown):
     line = speed_line("row", (), {"ours": Measurement(speeds=[value])}, None)
-    console = Console(width=200, record=True, quiet=True)
-    console.print(report.speeds_table([line]))
-    assert f" {shown} " in console.export_text()
+    assert f" {shown} " in printed(report.speeds_table([line]))
 
 
 def test_json_and_plot_are_written(tmp_path):
