@@ -93,13 +93,14 @@ def _measured(chosen: list[Row | PipelineRow], repeats: int, *, all_peers: bool)
     measured: Measured = {}
     skipped: dict[str, str] = {}
     with console.status("starting") as status:
+        tell = status.update if console.is_terminal else console.print
         for row in chosen:
             try:
                 if isinstance(row, PipelineRow):
-                    measured[row.name] = run_pipeline(row, PIPELINE_REPEATS, status.update)
+                    measured[row.name] = run_pipeline(row, PIPELINE_REPEATS, tell)
                 else:
                     task = task_of(row)
-                    measured[row.name] = race(row, task, peers(row, every=all_peers), repeats, status.update)
+                    measured[row.name] = race(row, task, peers(row, every=all_peers), repeats, tell)
             except (MissingDataError, PipelineError) as error:
                 skipped[row.name] = str(error)
     return measured, skipped

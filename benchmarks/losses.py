@@ -1,6 +1,6 @@
 """The judge's own training loss, in float64: whether all contestants trained the same thing."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +38,8 @@ def training_losses(task: Task, trained: Weights) -> npt.NDArray[np.float64]:
     return losses
 
 
-class Deviation(NamedTuple):
+@dataclass(frozen=True)
+class Deviation:
     """Relative differences of a contestant's losses from the median of all contestants'.
 
     The median and not ours: if ours were wrong, ours would be found to be.
@@ -61,6 +62,7 @@ class Deviation(NamedTuple):
 
 def deviations(losses: dict[str, npt.NDArray[np.float64]]) -> dict[str, Deviation]:
     """Return how far each contestant's losses of all trials, (T,), are from what is agreed."""
-    agreed = np.median(np.stack(list(losses.values())), axis=0)
+    # One that has a loss that is not a number is wrong by itself, and takes nobody with it.
+    agreed = np.nanmedian(np.stack(list(losses.values())), axis=0)
     relative = {name: np.abs(own - agreed) / agreed for name, own in losses.items()}
     return {name: Deviation(float(np.quantile(r, 0.9)), float(r.max())) for name, r in relative.items()}

@@ -80,7 +80,9 @@ class Updates:
         sequence = self._order[:whole].reshape((-1, batch))
         given = [self._x, self._codes]
         steps = pytensor.scan(step, [sequence], outputs_info=model, non_sequences=given, return_updates=False)
-        scan: Callable[[], None] = pytensor.function([], [], updates=[(p, s[-1]) for p, s in zip(model, steps, strict=True)], mode="NUMBA")
+        scan: Callable[[], None] = pytensor.function(
+            [], [], updates=[(p, s[-1]) for p, s in zip(model, steps, strict=True)], mode="NUMBA"
+        )
         if whole == samples:
             return scan
         update, rest = self._update(model, rate), np.array(whole // batch)
