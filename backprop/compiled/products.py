@@ -127,6 +127,9 @@ def row_product_with_transposed(a, b, b_row, c, columns, inner):
         for k in range(0, inner, LANES):
             sums = add_product(load(a, k), load(row, k), sums)
         c[j] = total(sums)
+    # As the other products, which fill up columns.
+    for j in range(columns, -(-columns // ROW) * ROW):
+        c[j] = number(c, 0)
 
 
 @part
