@@ -8,13 +8,15 @@ import numpy as np
 from backprop import Architecture, Backend, Samples, Stack, Training
 from backprop.activations import ACTIVATIONS
 from backprop.backend import EpochDescent
+from backprop.compiled.backend import CompiledBackend
 from backprop.compiled.descent import CompiledDescent
+from backprop.descent import Descent
 from backprop.losses import LOSSES, output_stage
 from backprop.network import Network
 from backprop.optimizers import SGD
 from backprop.samples import to_device
 
-PLAIN = Backend(np)
+PLAIN, COMPILED = Backend(np), CompiledBackend(np)
 
 HIDDEN = tuple(name for name in ACTIVATIONS if name != "softmax")
 """The activations of hidden layers that the compiled loops have."""
@@ -68,6 +70,12 @@ def drawn(
     return Samples(x, y, draw.uniform(0, 2, size=rows) if weighted else None)
 
 
+def sparse(samples: Samples, there: float = 0.02, seed: int = 0) -> Samples:
+    """The same samples with most of their features 0."""
+    mask = np.random.default_rng(seed).random(samples.x.shape) < there
+    return Samples(samples.x * mask.astype(samples.x.dtype), samples.y, samples.weights)
+
+
 def compiled(threads: int = 1) -> Callable[..., CompiledDescent]:
     def made(*given: object, **more: object) -> CompiledDescent:
         return CompiledDescent(*given, threads=threads, **more)
@@ -94,7 +102,7 @@ def descended(
     losses = []
     with np.errstate(all="ignore"):
         for epoch, samples in enumerate(each):
-            placed = to_device(samples, PLAIN, stack.dtype)
+            placed = to_device(samples, PLAIN if way is Descent else COMPILED, stack.dtype)
             order = np.random.default_rng(epoch).permutation(len(placed))
             losses.append(np.array(descent.over(placed, order, mine / (1 + epoch), done)))
             done += -(-len(placed) // stack.batch_size)

@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from both_ways import HIDDEN, OUTPUTS, PLAIN, drawn, task_of
+from both_ways import COMPILED, HIDDEN, OUTPUTS, PLAIN, drawn, task_of
 from threadpoolctl import threadpool_limits
 
 import backprop
@@ -25,7 +25,6 @@ from backprop.compiled.descent import CompiledDescent
 from backprop.losses import LOSSES
 from backprop.optimizers import OPTIMIZERS, SGD
 
-COMPILED = CompiledBackend(np)
 REPOSITORY = Path(backprop.__file__).parents[1]
 
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from both_ways import HIDDEN, OUTPUTS, assert_close, assert_identical, compiled, descended, drawn, only, task_of
+from both_ways import HIDDEN, OUTPUTS, assert_close, assert_identical, compiled, descended, drawn, only, sparse, task_of
 from everything import optimizers
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from backprop import Architecture, Samples, Stack, Trial
@@ -50,14 +50,14 @@ def stacks(draw: st.DrawFn, dtype: str) -> Stack:
     smoothing = often(0.0, st.floats(0, 0.9)) if "cross_entropy" in loss else st.just(0.0)
     trials = tuple(
         Trial(
-            draw(st.floats(0.001, 0.01)),
+            draw(st.floats(0.0005, 0.005)),
             1,
             draw(st.integers(0, 9)),
             draw(rule),
             l2=draw(often(0.0, small)),
             l1=draw(often(0.0, small)),
             clip_norm=draw(often(None, st.floats(0.01, 2))),
-            dropout=draw(often(0.0, st.floats(0, 0.9))),
+            dropout=draw(often(0.0, st.floats(0, 0.5))),
             label_smoothing=draw(smoothing),
             hidden=draw(often(None, st.tuples(*(st.integers(1, units) for units in hidden)))),
         )
@@ -83,6 +83,8 @@ def test_epochs_of_any_stack_equal_those_of_the_plain_form(dtype, data):
     )
     samples = drawn(stack.architecture, rows, weighted=weighted, dtype=kind)
     wanted = descended(Descent, stack, samples, done=done)
+    # On the way to a divergence the last digit soon is the first.
+    assume((wanted.losses < 100).all())
     assert_close(descended(compiled(threads), stack, samples, done=done), wanted, TOLERANCES[dtype])
 
 
@@ -148,6 +150,29 @@ def test_a_minibatch_may_be_larger_than_any_memory_since_it_holds_no_more_than_t
     assert_close(
         descended(compiled(), stack, samples), descended(compiled(), replace(stack, batch_size=20), samples), 0
     )
+
+
+@pytest.mark.parametrize("kind", ["float64", "uint8"])
+@pytest.mark.parametrize("plain", [True, False])
+@pytest.mark.parametrize("batch_size", [1, 3, 4, 10, 16, 33, 300, 1000])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_zeros_of_the_samples_are_left_out_and_nothing_changes(threads, batch_size, plain, kind, monkeypatch):
+    """In blocks and pieces that are no whole tiles, with columns that are none, and by a team."""
+    monkeypatch.setattr(layout, "PIECE_BYTES", 200 * 602 * 8)
+    architecture = Architecture(602, (20, 5), 4, "tanh")
+    trials = (Trial(0.1, 1, 1, clip_norm=None if plain else 0.5), Trial(0.05, 1, 2, hidden=(3, 2), dropout=0.2))
+    stack = Stack(architecture, batch_size, trials[: 3 - threads], dtype="float64")
+    samples = [sparse(drawn(architecture, rows, rows, dtype=kind)) for rows in (7, 331, 290)]
+    assert layout.mostly_zeros(samples[1])
+    assert_close(descended(compiled(threads), stack, samples), descended(Descent, stack, samples), 1e-10)
+
+
+def test_samples_that_are_not_sparse_may_follow_on_some_that_are():
+    architecture = Architecture(300, (6,), 3)
+    stack = Stack(architecture, 16, (Trial(0.1, 1, 1),), dtype="float64")
+    full = drawn(architecture, 100)
+    samples = [sparse(full), full, sparse(full)]
+    assert_close(descended(compiled(), stack, samples), descended(Descent, stack, samples), 1e-11)
 
 
 @pytest.mark.parametrize("kind", ["read-only", "in columns", "every other"])

@@ -2,18 +2,18 @@
 
 import numpy as np
 import pytest
-from both_ways import HIDDEN, OUTPUTS, PLAIN, drawn
+from both_ways import COMPILED, HIDDEN, OUTPUTS, PLAIN, drawn, sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backprop import Architecture, Network, Parameters, Samples, initial_parameters
-from backprop.compiled.backend import CompiledBackend
 from backprop.compiled.evaluation import ROWS, evaluate_compiled
+from backprop.compiled.layout import mostly_zeros
+from backprop.compiled.products import TILE_ROWS
 from backprop.evaluation import evaluate
 from backprop.samples import to_device
 
 TASKS = ("classification", "regression")
-COMPILED = CompiledBackend(np)
 
 
 def drawn_parameters(architecture: Architecture, trials: int, dtype: str = "float64") -> Parameters:
@@ -26,10 +26,13 @@ def drawn_parameters(architecture: Architecture, trials: int, dtype: str = "floa
 def assert_as_plain(
     architecture: Architecture, parameters: Parameters, samples: Samples, task: str, tolerance: float = 1e-12
 ) -> dict[str, np.ndarray]:
-    placed = to_device(samples, PLAIN, parameters.biases[0].dtype)
     with np.errstate(all="ignore"):
-        wanted = evaluate(Network(architecture, PLAIN), parameters, placed, task, "val")
-        found = evaluate(Network(architecture, COMPILED), parameters, placed, task, "val")
+        wanted, found = [
+            evaluate(
+                Network(architecture, on), parameters, to_device(samples, on, parameters.biases[0].dtype), task, "val"
+            )
+            for on in (PLAIN, COMPILED)
+        ]
     assert found.keys() == wanted.keys()
     for name, values in wanted.items():
         assert found[name].dtype == np.float64
@@ -47,13 +50,14 @@ def assert_as_plain(
     rows=st.sampled_from([1, 2, ROWS - 1, ROWS, ROWS + 1, 3 * ROWS + 5]),
     trials=st.integers(1, 4),
     weighted=st.booleans(),
+    kind=st.sampled_from(["float64", "uint8"]),
     task=st.sampled_from(TASKS),
 )
 def test_measures_of_any_network_are_those_of_the_plain_form(
-    dtype, tolerance, hidden, sigma, output, outputs, rows, trials, weighted, task
+    dtype, tolerance, hidden, sigma, output, outputs, rows, trials, weighted, kind, task
 ):
     architecture = Architecture(7, tuple(hidden), outputs, sigma, *output)
-    samples = drawn(architecture, rows, weighted=weighted)
+    samples = drawn(architecture, rows, weighted=weighted, dtype=kind)
     assert_as_plain(architecture, drawn_parameters(architecture, trials, dtype), samples, task, tolerance)
 
 
@@ -122,6 +126,15 @@ def test_a_trial_of_nan_has_measures_of_the_plain_form_and_changes_none_of_its_n
 
 
 # How it is done
+
+
+@pytest.mark.parametrize("kind", ["float64", "uint8"])
+@pytest.mark.parametrize("rows", [1, 3, ROWS, ROWS + 5])
+def test_samples_that_are_mostly_zeros_are_measured_as_any(rows, kind):
+    architecture = Architecture(601, (6,), 3, "relu", "identity", "mse")
+    samples = sparse(drawn(architecture, rows, dtype=kind))
+    assert mostly_zeros(samples) == (rows >= TILE_ROWS)
+    assert_as_plain(architecture, drawn_parameters(architecture, 3), samples, "regression")
 
 
 @pytest.mark.parametrize("residuals", [False, True])

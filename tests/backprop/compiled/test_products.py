@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from numba import njit
 
 from backprop.compiled.lanes import further, pointer
+from backprop.compiled.pieces import find_in_columns, find_in_rows
 from backprop.compiled.products import (
     ADD,
     AFFINE,
@@ -14,11 +15,15 @@ from backprop.compiled.products import (
     PANEL_ROWS,
     ROW,
     SET,
+    TILE_ROWS,
     UNIT,
     padded,
     product,
     product_with_transposed,
     row_product,
+    row_product_with_transposed,
+    sparse_product,
+    sum_rows,
 )
 
 MODES = {"SET": SET, "AFFINE": AFFINE, "ADD": ADD, "DESCEND": DESCEND}
@@ -45,6 +50,36 @@ def call_product_with_transposed(a, a_row, b, b_row, c, c_row, rows, columns, in
 def call_row_product(a, b, b_row, c, bias, columns, inner, mode):
     into = further(pointer(c), GUARDS)
     row_product(pointer(a), pointer(b), b_row, into, pointer(bias), columns, inner, mode)
+
+
+@njit(error_model="numpy")
+def call_row_product_with_transposed(a, b, b_row, c, columns, inner):
+    row_product_with_transposed(pointer(a), pointer(b), b_row, further(pointer(c), GUARDS), columns, inner)
+
+
+@njit(error_model="numpy")
+def call_sum_rows(delta, row, c, rows, columns, mode):
+    sum_rows(pointer(delta), row, further(pointer(c), GUARDS), rows, columns, mode)
+
+
+@njit(error_model="numpy")
+def call_sparse_product(
+    x, rows, inputs, most, transposed, flags, places, counts, b, b_row, c, c_row, bias, columns, mode, panel
+):
+    """As `epoch.py`: all rows of x by b, or all columns of x by b."""
+    left, at, number_of, into = pointer(x), pointer(places), pointer(counts), further(pointer(c), GUARDS)
+    if transposed:
+        find_in_columns(left, inputs, rows, most, at, number_of)
+        sparse_product(
+            left, UNIT, inputs, at, number_of, most, pointer(b), b_row, into, c_row, pointer(bias), inputs, columns,
+            rows, mode, pointer(panel),
+        )  # fmt: skip
+    else:
+        find_in_rows(left, inputs, rows, pointer(flags), at, number_of)
+        sparse_product(
+            left, inputs, UNIT, at, number_of, inputs, pointer(b), b_row, into, c_row, pointer(bias), rows, columns,
+            inputs, mode, pointer(panel),
+        )  # fmt: skip
 
 
 SIDE = st.integers(0, 70) | st.sampled_from([ROW - 1, ROW, ROW + 1, 2 * ROW, 255, 256, 257])
@@ -141,6 +176,64 @@ def test_a_product_of_one_row_needs_no_panel(dtype, mode, columns, inner, extra,
         case.buffer, bias, columns, inner, MODES[mode],
     )  # fmt: skip
     case.check(mode)
+
+
+@DTYPES
+@settings(max_examples=40)
+@given(columns=WIDTH, inner=WIDTH, extra=EXTRA, seed=st.integers(0, 99))
+def test_a_product_of_one_row_with_a_transposed_factor_fills_its_columns_up(dtype, columns, inner, extra, seed):
+    case = Case(dtype, 1, columns, inner, extra, seed)
+    row = padded(inner) + ROW * (extra % 2)
+    a, b = [case.surrounded(factor, row, zeros=padded(inner)) for factor in (case.a, case.b.T)]
+    call_row_product_with_transposed(a, b, row, case.buffer, columns, padded(inner))
+    case.check()
+
+
+@DTYPES
+@pytest.mark.parametrize("mode", ["SET", "DESCEND"])
+@settings(max_examples=25)
+@given(rows=SIDE, columns=WIDTH, extra=EXTRA, seed=st.integers(0, 99))
+def test_rows_are_summed(dtype, mode, rows, columns, extra, seed):
+    case = Case(dtype, 1, columns, rows, extra, seed)
+    case.a[...] = 1
+    row = padded(columns) + ROW * (extra % 2)
+    call_sum_rows(case.surrounded(case.b, row, zeros=padded(columns)), row, case.buffer, rows, columns, MODES[mode])
+    case.check(mode)
+
+
+@DTYPES
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("mode", ["SET", "AFFINE", "DESCEND"])
+@settings(max_examples=30)
+@given(
+    rows=SIDE.filter(bool),
+    columns=WIDTH,
+    inner=INNER,
+    there=st.sampled_from([0.0, 0.02, 0.3, 1.0]),
+    seed=st.integers(0, 99),
+)
+def test_a_product_without_the_places_of_zeros_is_the_product_with_them(
+    dtype, transposed, mode, rows, columns, inner, there, seed
+):
+    case = Case(dtype, rows, columns, inner, 0, seed)
+    draw = np.random.default_rng(seed)
+    case.a *= draw.random(case.a.shape) < there
+    x = np.ascontiguousarray(case.a.T if transposed else case.a)
+    groups, most = rows // TILE_ROWS, inner
+    places = np.full(groups * most + 1 + GUARDS, -1, "int32")
+    counts = np.full(groups * (-(-most // PANEL_ROWS)) + GUARDS, -1, "int32")
+    flags = np.full(x.shape[1] + 1, 77, "uint8")
+    b = case.surrounded(case.b, padded(columns), zeros=padded(columns))
+    call_sparse_product(
+        x.ravel(), *x.shape, most, transposed, flags, places, counts, b, padded(columns), case.buffer, case.row,
+        case.bias, columns, MODES[mode], case.panel,
+    )  # fmt: skip
+    case.check(mode)
+    assert (places[-GUARDS:] == -1).all()
+    assert (counts[-GUARDS:] == -1).all()
+    assert flags[-1] == 77
+    tiles = case.a[: groups * TILE_ROWS].reshape(groups, TILE_ROWS, inner)
+    assert counts[:-GUARDS].sum() == (tiles != 0).any(axis=1).sum()
 
 
 @DTYPES
