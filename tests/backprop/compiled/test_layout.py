@@ -6,7 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backprop import Architecture, Samples, Trial
-from backprop.compiled.layout import as_read, copy_in, copy_out, layout, new_scratch, rule_of
+from backprop.compiled.layout import (
+    LEAST_INPUTS,
+    copy_in,
+    copy_out,
+    data_of,
+    layout,
+    mostly_zeros,
+    new_scratch,
+    rule_of,
+)
 from backprop.compiled.products import ROW
 from backprop.network import initial_parameters
 
@@ -57,16 +66,34 @@ def test_a_team_has_room_for_a_piece_and_for_its_weights_also_where_the_first_sa
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_samples_are_read_in_one_form_and_copied_only_if_they_have_another(weighted):
+def test_samples_are_read_where_they_lie_and_copied_only_if_they_have_another_form(weighted):
     x = np.arange(20, dtype="float32").reshape(4, 5)
+    x.flags.writeable = False
     given = Samples(x, x[:, :3].copy(), x[:, 0].copy() if weighted else None)
-    read = as_read(given, "float32")
-    for found, wanted in zip(read, (given.x, given.y, given.weights), strict=True):
-        assert not found.flags.writeable
-        assert wanted is None or np.shares_memory(found, wanted)
-    assert given.x.flags.writeable
-    for other in (np.asfortranarray(x), np.repeat(x, 2, axis=0)[::2], x.astype("uint8")):
-        found, y, weights = as_read(Samples(other, given.y, given.weights), "float32")
-        assert found.flags.c_contiguous
-        assert (found.dtype, y.dtype, weights.dtype) == (np.float32,) * 3
-        np.testing.assert_array_equal(found, x)
+    data, kept = data_of(given, "float32")
+    assert (data.x, data.y) == (x.ctypes.data, given.y.ctypes.data)
+    assert (data.inputs, data.outputs, data.bytes, data.weighted) == (5, 3, False, weighted)
+    assert kept.x is x
+    for other in (np.asfortranarray(x), np.repeat(x, 2, axis=0)[::2], x.astype("float64")):
+        data, kept = data_of(Samples(other, given.y, given.weights), "float32")
+        assert data.x == kept.x.ctypes.data
+        assert kept.x.flags.c_contiguous
+        assert kept.x.dtype == np.float32
+        np.testing.assert_array_equal(kept.x, x)
+
+
+def test_bytes_stay_bytes():
+    x = np.arange(20, dtype="uint8").reshape(4, 5)
+    data, kept = data_of(Samples(x, np.ones((4, 1))), "float32")
+    assert data.bytes
+    assert kept.x is x
+
+
+def test_zeros_are_left_out_where_tiles_have_few_others():
+    draw = np.random.default_rng(3)
+    x = draw.random((2000, LEAST_INPUTS))
+    assert not mostly_zeros(Samples(x, x[:, :1]))
+    x[:, : int(0.7 * LEAST_INPUTS)] = 0
+    assert mostly_zeros(Samples(x, x[:, :1]))
+    narrow = np.zeros((2000, LEAST_INPUTS - 1))
+    assert not mostly_zeros(Samples(narrow, x[:, :1]))
