@@ -283,6 +283,25 @@ def test_the_backend_launches_an_online_epoch_once(kernels_on_double, dtype, dra
         backend.online_epoch([w1, w2[:, ::-1]], [b1, b2], *rest, sigma="tanh", phi="identity", loss="mse")
 
 
+def test_the_double_refuses_shared_memory_that_was_not_asked_for_or_that_the_device_has_not(kernels_on_double):
+    """As CUDA would; the tests of what needs much of it stand on that."""
+    device = kernels_on_double.xp
+    assert device.cuda.Device().attributes["MaxSharedMemoryPerBlockOptin"] == device.shared_limit
+    with pytest.raises(TypeError, match="argument"):
+        device.cuda.Device(ordinal=0)
+    loss, total = device.zeros((2, 3), "float32"), device.zeros(2, "float64")
+    kernel = device.RawModule(code=source(), options=compile_options("float32")).get_function("add_losses")
+    arguments = ((2, 1), (32,), (loss, total, np.int32(3)))
+    kernel(*arguments, shared_mem=kernels.SHARED_BYTES)
+    with pytest.raises(ValueError, match="49153 bytes of shared memory were not asked for"):
+        kernel(*arguments, shared_mem=kernels.SHARED_BYTES + 1)
+    kernel.max_dynamic_shared_size_bytes = device.shared_limit
+    kernel(*arguments, shared_mem=device.shared_limit)
+    with pytest.raises(ValueError, match="a block of this device has no"):
+        kernel.max_dynamic_shared_size_bytes = device.shared_limit + 1
+    assert device.kernel_launches == {"add_losses": 2}
+
+
 # The optimisers, by the formulas of their papers
 
 
