@@ -381,8 +381,10 @@ class CupyBackend(Backend):
         sigma = architecture.activations[0] if architecture.hidden else ""
         known = online_kernel_trains(
             len(architecture.hidden), sigma, architecture.output_activation, architecture.loss
-        ) and trains_online(stack, trials, plain=plain)
-        if not known or self._online_shared_bytes(architecture, stack.dtype) > self._most_shared_bytes:
+        ) and trains_online(stack, plain=plain)
+        if not known or not self._takes(stack.dtype, *parameters):
+            return None
+        if self._online_shared_bytes(architecture, stack.dtype) > self._most_shared_bytes:
             return None
         return OnlineDescent(self, network, stack, trials, parameters)
 

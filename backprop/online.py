@@ -5,6 +5,7 @@ loops of `backprop.compiled` train minibatches of every size, one sample include
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from backprop.backend import Array, HostArray
@@ -32,19 +33,21 @@ class OnlineDescent:
         self, backend: "CupyBackend", network: Network, stack: Stack, trials: Sequence[Trial], parameters: Parameters
     ) -> None:
         self.memories: dict[str, Parameters] = {}
-        self._backend, self._stack, self._parameters = backend, stack, parameters
-        self._descent = Descent(network, stack, trials, parameters, {}, plain=True)
+        self._backend, self._network, self._stack = backend, network, stack
+        self._trials, self._parameters = trials, parameters
 
     def over(self, samples: Samples, order: Array, rates: HostArray, done: int) -> Array:
         """Update the parameters over one pass; return each trial's mean loss, (T,). See `Descent.over`."""
         if samples.weights is not None:
             return self._descent.over(samples, order, rates, done)
         architecture, dtype = self._stack.architecture, self._stack.dtype
+        # The kernel reads rows; samples come to the device as they are, by columns or in bytes too.
+        by_rows = self._backend.xp.ascontiguousarray
         total = self._backend.online_epoch(
             self._parameters.weights,
             self._parameters.biases,
-            self._backend.gather(samples.x, slice(None), dtype),
-            samples.y,
+            by_rows(samples.x, dtype),
+            by_rows(samples.y, dtype),
             order,
             self._backend.to_device(rates.astype(dtype)),
             sigma=architecture.activations[0],
@@ -53,12 +56,17 @@ class OnlineDescent:
         )
         return total / len(samples)
 
+    @cached_property
+    def _descent(self) -> Descent:
+        """The plain form; made when needed, since it takes as much memory again as the parameters."""
+        return Descent(self._network, self._stack, self._trials, self._parameters, {}, plain=True)
 
-def trains_online(stack: Stack, trials: Sequence[Trial], *, plain: bool) -> bool:
-    """Return whether trials are what `OnlineDescent` trains, as far as the way of training goes."""
+
+def trains_online(stack: Stack, *, plain: bool) -> bool:
+    """Return whether the trials of a stack, also those that have left it, are such as `OnlineDescent` trains."""
     return (
         plain
         and stack.batch_size == 1
-        and not any(t.dropout or t.label_smoothing for t in trials)
-        and all(t.hidden in (None, stack.architecture.hidden) for t in trials)
+        and not any(t.dropout or t.label_smoothing for t in stack.trials)
+        and all(t.hidden in (None, stack.architecture.hidden) for t in stack.trials)
     )

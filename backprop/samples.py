@@ -150,11 +150,14 @@ def _check_probabilities(name: str, y: HostArray, architecture: Architecture) ->
         raise ValueError(f"{name} spans {y.min()}..{y.max()}: loss {architecture.loss!r} takes targets in 0..1")
     if (architecture.loss, architecture.output_activation) != (CrossEntropy.name, "softmax"):
         return
-    sums = y.sum(axis=1, dtype="float64")
-    row = int(np.abs(sums - 1).argmax())
-    if abs(sums[row] - 1) > ROW_SUM_TOLERANCE:
+    rows = max(1, CHECKED_AT_ONCE // y.shape[1])
+    for start in range(0, len(y), rows):
+        sums = y[start : start + rows].sum(axis=1, dtype="float64")
+        row = int(np.abs(sums - 1).argmax())
+        if abs(sums[row] - 1) <= ROW_SUM_TOLERANCE:
+            continue
         raise ValueError(
-            f"{name}[{row}] sums to {sums[row]:g}: loss 'cross_entropy' takes one-hot rows, see one_hot; "
+            f"{name}[{start + row}] sums to {sums[row]:g}: loss 'cross_entropy' takes one-hot rows, see one_hot; "
             "for labels that do not exclude each other use loss 'binary_cross_entropy'"
         )
 

@@ -1,6 +1,7 @@
 """The command line of the benchmark, and the order of its events."""
 
 import os
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -55,6 +56,8 @@ def bench(
     [bold]Exit codes[/bold]: 0 all went well; 1 a contestant trained something else, a row is under its floor, or (with
     CI=true) a row or a peer is missing; 2 the command is wrong.
     """
+    # Ended from outside it clears away what an interrupt would: processes and temporary directories.
+    signal.signal(signal.SIGTERM, _interrupt)
     chosen = _chosen(rows, quick_run=quick_run)
     if set_floors and (quick_run or rows or samples):
         _refuse("--set-floors takes a full run: leave out --quick and --rows")
@@ -143,6 +146,10 @@ def _conclude(lines: list[Line], measured: Measured, skipped: dict[str, str], ou
         )
     if problems or not lines:
         raise typer.Exit(FAILED)
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:  # noqa: ARG001 - the signature of a signal handler
+    raise KeyboardInterrupt
 
 
 def _refuse(message: str) -> NoReturn:

@@ -23,9 +23,10 @@ def plot(lines: Sequence[Line], path: Path) -> None:
     figure, axes = plt.subplots(figsize=(10, 1.5 + 0.45 * max(len(drawn), 1)), layout="constrained")
     for place, line in enumerate(drawn):
         ratio = line.ratio or 0
-        axes.barh(place, ratio, color=AHEAD if ratio >= 1 else BEHIND)
+        # From 1, where we are as fast: a scale of logarithms has no 0 to start from.
+        axes.barh(place, ratio - 1, left=1, color=AHEAD if ratio >= 1 else BEHIND)
         label = f" {ratio:.2f} x {LABELS[line.best]}" if line.best else f" {ratio:.2f}"
-        axes.annotate(label, (ratio, place), va="center", fontsize=8)
+        axes.annotate(label, (max(ratio, 1), place), va="center", fontsize=8)
         for reached in line.reached:
             # A target against one peer stands where the bar would end were it just met.
             if reached.share:
@@ -36,7 +37,7 @@ def plot(lines: Sequence[Line], path: Path) -> None:
     axes.axvline(1, color="grey", linewidth=0.8)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(ScalarFormatter())
-    axes.margins(x=0.15)
+    axes.margins(x=0.3)
     axes.set_yticks(range(len(drawn)), [line.name for line in drawn])
     axes.invert_yaxis()
     axes.set_xlabel("ratio to the best peer, more is better; marks: targets")

@@ -123,10 +123,10 @@ class _Desk(NamedTuple):
 class _Seat(NamedTuple):
     """Which member of which team works here."""
 
-    me: int
-    members: int
+    me: Any
+    members: Any
     barrier: Any
-    give_way: int
+    give_way: Any
 
 
 @spliced

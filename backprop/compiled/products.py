@@ -120,14 +120,13 @@ def product_with_transposed(a, a_row, b, b_row, c, c_row, rows, columns, inner, 
 
 @part
 def row_product_with_transposed(a, b, b_row, c, columns, inner):
-    """Compute `c = a b^T` of one row: products of rows, with a and the rows of b padded with zeros."""
+    """Compute `c = a b^T` of one row, and zeros up to a whole tile; a and the rows of b are padded with zeros."""
     for j in range(columns):
         row = further(b, j * b_row)
         sums = zeros(c)
         for k in range(0, inner, LANES):
             sums = add_product(load(a, k), load(row, k), sums)
         c[j] = total(sums)
-    # As the other products, which fill up columns.
     for j in range(columns, -(-columns // ROW) * ROW):
         c[j] = number(c, 0)
 

@@ -53,6 +53,7 @@ def _trials(result: Mapping[str, Any], path: Path) -> None:
     memory.set_ylabel("peak memory of the process, MiB")
     for axes in (speed, memory):
         axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter("{x:g}")
         axes.set_xlabel("trials of 64-32-10")
         axes.set_ylim(bottom=0)
     speed.legend(loc="lower right", fontsize=8)
@@ -65,7 +66,9 @@ def _width(result: Mapping[str, Any], path: Path) -> None:
     for way, label, color, marker in (("compiled", "compiled loops", BLUE, "o"), ("numpy", "NumPy, BLAS", ORANGE, "s")):
         speeds = [one[way]["gflop_per_second"] for one in result["width"]]
         axes.plot(widths, speeds, color=color, marker=marker, label=label)
-    _log_log(axes)
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_ylim(bottom=0)
     axes.set_xlabel("width H of 784-H-10")
     axes.set_ylabel("GFLOP/s")
     axes.legend()
@@ -126,7 +129,7 @@ def _workers(result: Mapping[str, Any], path: Path) -> None:
     _log_log(axes, base=2)
     axes.set_xlabel("workers, one thread each")
     axes.set_ylabel("seconds")
-    axes.legend()
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2, fontsize=8)
     title = f"Workers: {measured['stacks']} stacks of {measured['stack_trials']} trials of 64-32-10, digits"
     _save(figure, path, f"{title}; efficiency at 2: {measured['efficiency']:.2f}")
 
@@ -155,13 +158,11 @@ def _panels(count: int) -> tuple[Any, Any]:
 
 
 def _log_log(axes: Any, base: int = 10) -> None:
-    from matplotlib.ticker import ScalarFormatter
-
     axes.set_xscale("log", base=base)
     axes.set_yscale("log", base=base)
     if base == 2:
         for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_formatter(ScalarFormatter())
+            axis.set_major_formatter("{x:g}")
 
 
 def _save(figure: Any, path: Path, title: str) -> None:

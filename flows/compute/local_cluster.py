@@ -28,6 +28,11 @@ _CONFIGURATION = {
     "distributed.worker.profile.enabled": False,
     # Likewise the health check of the event loop, fifty times a second.
     "distributed.admin.tick.interval": "500ms",
+    # Dask counts mapped pages of a dataset as a worker's memory, and would kill it for reading one that is larger
+    # than its limit. The kernel takes such pages back when it needs them; worker_start watches what it cannot take.
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.terminate": False,
     "distributed.worker.preload": ["flows.compute.worker_start"],
 }
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backprop import Architecture, Backend, Samples, Stack, Trial, one_hot, train
+from backprop import Architecture, Backend, Samples, Stack, Training, Trial, one_hot, train
 from backprop.optimizers import SGD, Adam, AdamW, Momentum, Nesterov, RMSProp
 
 BATCH = 8
@@ -23,9 +23,12 @@ def samples(steps: int) -> Samples:
     return Samples(x, one_hot(np.abs(x[:, :3]).argmax(axis=1), 3))
 
 
-def epochs(backend, stack: Stack, steps: int) -> list:
+VALIDATION = samples(2)
+
+
+def epochs(backend, stack: Stack, steps: int, validation: Samples | None = VALIDATION) -> list:
     """Return what each epoch asked of the device; the first also brings the data and the weights."""
-    reports = train(stack, samples(steps), samples(2), backend)
+    reports = train(stack, samples(steps), validation, backend)
     counted = []
     while True:
         with backend.xp.counted() as counts:
@@ -81,6 +84,25 @@ def test_an_epoch_is_read_once_and_sent_only_its_order_and_rates(kernels_on_doub
     assert first.host_reads == 1
     # Then each of the four trials hands out its weights, four arrays.
     assert last.host_reads == 1 + 4 * 4
+
+
+@pytest.mark.parametrize("steps", [1, 20])
+def test_an_epoch_of_one_sample_an_update_is_three_launches_however_many_samples(kernels_on_double, steps):
+    """The epoch itself; its losses over N; those put together for the one read."""
+    _, second, last = epochs(kernels_on_double, replace(STACK, batch_size=1), steps, validation=None)
+    assert (second.launches, second.host_reads, second.transfers) == (3, 1, 2)
+    assert last.host_reads == 1 + 4 * 4
+
+
+def test_one_sample_an_update_takes_no_memory_beside_that_of_the_parameters_and_the_samples(kernels_on_double):
+    """But for the order, 8 bytes a sample, and a few numbers a trial."""
+    given, device, before = samples(2), kernels_on_double.xp, kernels_on_double.xp.live_bytes
+    run = Training(replace(STACK, batch_size=1), kernels_on_double)
+    assert device.live_bytes - before == 4 * len(TRIALS) * TWO_LAYERS.parameter_count
+    placed = run.place(given)
+    device.peak_bytes = before = device.live_bytes
+    run.epoch(placed)
+    assert device.peak_bytes - before <= 8 * len(given) + 4 * 8 * len(TRIALS)
 
 
 def test_bytes_stay_bytes_on_the_device(kernels_on_double):

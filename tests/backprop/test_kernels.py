@@ -112,6 +112,33 @@ def test_the_source_compiles_to_a_cubin_for_every_architecture_from_sm_75_to_sm_
                 assert b".text." + name.encode() + b"\0" in binary, (architecture, name)
 
 
+REGISTERS = 64 * 1024
+"""Registers of 32 bits a block may have, on every architecture from sm_75 on."""
+
+
+def test_a_block_of_any_kernel_fits_the_registers_of_every_architecture(nvrtc, dtype):
+    """Or else a GPU would refuse the launch."""
+    for architecture in (each for each in nvrtc.getSupportedArchs() if 75 <= each <= 100):
+        used = registers(nvrtc, dtype, architecture)
+        assert used.keys() == kernel_parameters(source(), "real").keys()
+        for name, each in used.items():
+            # A warp's registers are given by the 256, that is by 8 a thread.
+            threads = ONLINE_THREADS if name == "online_epoch" else kernels.THREADS
+            assert -(-each // 8) * 8 * threads <= REGISTERS, (architecture, name)
+
+
+def registers(nvrtc: ModuleType, dtype: str, architecture: int) -> dict[str, int]:
+    """Return how many registers a thread of each kernel uses."""
+    program = nvrtc.createProgram(source(), "kernels.cu", (), ())
+    try:
+        nvrtc.compileProgram(program, (*compile_options(dtype), f"-arch=sm_{architecture}", "--ptxas-options=-v"))
+        told = nvrtc.getProgramLog(program)
+    finally:
+        nvrtc.destroyProgram(program)
+    found = re.findall(r"Compiling entry function '(\w+)'.*?Used (\d+) registers", told, re.DOTALL)
+    return {name: int(count) for name, count in found}
+
+
 def test_the_compiler_is_listened_to(nvrtc):
     with pytest.raises(AssertionError, match=r"sm_80, float32: .*undeclared"):
         cubin(nvrtc, source() + "__global__ void broken() { undeclared = 1; }", "float32", 80)
@@ -281,6 +308,25 @@ def test_the_backend_launches_an_online_epoch_once(kernels_on_double, dtype, dra
         backend.online_epoch([w1, w2], [b1, b2], *rest, sigma="tanh", phi="softmax", loss="mse")
     with pytest.raises(ValueError, match="online_epoch takes contiguous arrays"):
         backend.online_epoch([w1, w2[:, ::-1]], [b1, b2], *rest, sigma="tanh", phi="identity", loss="mse")
+
+
+def test_the_double_refuses_shared_memory_that_was_not_asked_for_or_that_the_device_has_not(kernels_on_double):
+    """As CUDA would; the tests of what needs much of it stand on that."""
+    device = kernels_on_double.xp
+    assert device.cuda.Device().attributes["MaxSharedMemoryPerBlockOptin"] == device.shared_limit
+    with pytest.raises(TypeError, match="argument"):
+        device.cuda.Device(ordinal=0)
+    loss, total = device.zeros((2, 3), "float32"), device.zeros(2, "float64")
+    kernel = device.RawModule(code=source(), options=compile_options("float32")).get_function("add_losses")
+    arguments = ((2, 1), (32,), (loss, total, np.int32(3)))
+    kernel(*arguments, shared_mem=kernels.SHARED_BYTES)
+    with pytest.raises(ValueError, match="49153 bytes of shared memory were not asked for"):
+        kernel(*arguments, shared_mem=kernels.SHARED_BYTES + 1)
+    kernel.max_dynamic_shared_size_bytes = device.shared_limit
+    kernel(*arguments, shared_mem=device.shared_limit)
+    with pytest.raises(ValueError, match="a block of this device has no"):
+        kernel.max_dynamic_shared_size_bytes = device.shared_limit + 1
+    assert device.kernel_launches == {"add_losses": 2}
 
 
 # The optimisers, by the formulas of their papers

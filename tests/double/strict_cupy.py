@@ -12,10 +12,11 @@ device arrays, assignment of and indexing by host arrays, random numbers.
 
 import ctypes
 import operator
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from types import ModuleType, SimpleNamespace
+from types import GetSetDescriptorType, ModuleType, SimpleNamespace
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -31,6 +32,12 @@ SYNCHRONISING = {"nonzero", "argwhere", "flatnonzero", "unique", "compress", "ex
 
 HANDLE = 4711
 STREAM_LIMIT = 65535
+
+SHARED_BYTES = 48 * 1024
+"""Shared memory that every block may have without asking for more."""
+
+H100_SHARED_BYTES = 227 * 1024
+"""And what a block of an H100 may ask for."""
 
 
 @dataclass
@@ -180,7 +187,11 @@ for _name in ("eq", "ne", "lt", "le", "gt", "ge", "neg", "pos", "abs", "invert")
 
 
 class StrictCupy:
-    """The module. `counts` is what was asked of the device, `memory_limit` what it can hold, in bytes."""
+    """The module.
+
+    `counts` is what was asked of the device, `kernel_launches` how often each kernel of ours was; `memory_limit` is
+    what the device can hold, `shared_limit` what a block may ask for of its shared memory, both in bytes.
+    """
 
     __name__ = "cupy"
 
@@ -192,7 +203,10 @@ class StrictCupy:
         self.pointers: WeakValueDictionary[int, DeviceArray] = WeakValueDictionary()
         self.streams_made = self.stream_depth = 0
         self.freed = 0
+        self.kernel_launches: Counter[str] = Counter()
+        self.shared_limit = H100_SHARED_BYTES
         self.cuda = SimpleNamespace(
+            Device=self._cuda_device,
             device=SimpleNamespace(get_cublas_handle=lambda: HANDLE),
             Stream=self._stream,
             memory=SimpleNamespace(OutOfMemoryError=cupy.cuda.memory.OutOfMemoryError),
@@ -272,6 +286,10 @@ class StrictCupy:
         given = tuple(self.operand(each) if name != "getitem" else each for each in arguments)
         result = function(*given, **{key: self.operand(value) for key, value in keywords.items()})
         inputs = [each for each in (*arguments, *sources) if isinstance(each, DeviceArray)]
+        for each in inputs:
+            # `ascontiguousarray`, or `astype` without a copy, of what is so already: CuPy returns the array itself.
+            if out is None and result is each._host:
+                return each
         view = isinstance(result, np.ndarray) and any(np.shares_memory(result, each._host) for each in inputs)
         if out is not None or not view:
             self.counts.launches += 1
@@ -332,6 +350,10 @@ class StrictCupy:
         self.streams_made += 1
         return _Stream(self)
 
+    def _cuda_device(self, *arguments: Any, **keywords: Any) -> "_CudaDevice":
+        signature_of(cupy.cuda.Device).bind(*arguments, **keywords)
+        return _CudaDevice(self)
+
     def RawModule(self, *arguments: Any, **keywords: Any) -> "_RawModule":
         return _RawModule(self, signature_of(cupy.RawModule).bind(*arguments, **keywords).arguments)
 
@@ -353,6 +375,20 @@ class _Stream:
 
     def __exit__(self, *_: object) -> None:
         self._device.stream_depth -= 1
+
+
+class _CudaDevice:
+    """A `cupy.cuda.Device`, of which only the attributes are for the core."""
+
+    def __init__(self, device: StrictCupy) -> None:
+        self._device = device
+
+    @property
+    def attributes(self) -> dict[str, int]:
+        """The numbers the double has, under names that the installed CuPy has: it takes them from CUDA's runtime."""
+        numbers = {"MaxSharedMemoryPerBlock": SHARED_BYTES, "MaxSharedMemoryPerBlockOptin": self._device.shared_limit}
+        assert hasattr(cupy.cuda.Device, "attributes")
+        return {name: each for name, each in numbers.items() if hasattr(cupy.cuda.runtime, f"cudaDevAttr{name}")}
 
 
 class _Submodule:
@@ -385,11 +421,21 @@ class _RawModule:
 
 
 class _RawKernel:
-    max_dynamic_shared_size_bytes = 48 * 1024
-
     def __init__(self, device: StrictCupy, dtype: str, name: str) -> None:
         self._device, self._name, self._kernels = device, name, cpu_kernels(dtype)
         self._parameters = self._kernels.parameters[name]
+        self._shared = SHARED_BYTES
+
+    @property
+    def max_dynamic_shared_size_bytes(self) -> int:
+        return self._shared
+
+    @max_dynamic_shared_size_bytes.setter
+    def max_dynamic_shared_size_bytes(self, size: int) -> None:
+        assert isinstance(cupy.RawKernel.max_dynamic_shared_size_bytes, GetSetDescriptorType)
+        if size > self._device.shared_limit:
+            raise ValueError(f"{self._name}: a block of this device has no {size} bytes of shared memory")
+        self._shared = size
 
     def __call__(
         self, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...], *, shared_mem: int = 0
@@ -402,6 +448,7 @@ class _RawKernel:
         if len(args) != len(self._parameters):
             raise TypeError(f"{self._name} takes {len(self._parameters)} arguments, {len(args)} given")
         self._device.counts.launches += 1
+        self._device.kernel_launches[self._name] += 1
         columns, rows = (*grid, 1)[:2]
         self._kernels(self._name, (columns, rows), 1, *map(self._argument, self._parameters, args))
 

@@ -1,11 +1,12 @@
 """How fast: samples x trials a second, on the GPU and on this machine's CPU. Printed, not asserted."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from backprop import Architecture, Backend, Samples, Stack, Trial, one_hot, train
+from backprop import Architecture, Backend, Samples, Stack, Trial, one_hot, select_backend, train
 from backprop.kernels import CupyBackend
 
 CASES = [
@@ -46,19 +47,21 @@ def test_minibatches(gpu, case, capsys):
     assert on_gpu > 0
 
 
+@pytest.mark.parametrize("sizes", [(64, 32, 10), (784, 128, 10)], ids=str)
 @pytest.mark.parametrize("trials", [1, 132, 1056])
-def test_one_sample_an_update(gpu, trials, capsys):
-    assert isinstance(gpu, CupyBackend)
-    inputs, hidden, classes, count = 64, 32, 10, 4_096
-    training, xp = data(inputs, classes, count), gpu.xp
-    weights = [xp.zeros((trials, inputs, hidden), "float32"), xp.zeros((trials, hidden, classes), "float32")]
-    biases = [xp.zeros((trials, 1, hidden), "float32"), xp.zeros((trials, 1, classes), "float32")]
-    moved = [gpu.to_device(a) for a in (training.x, training.y, np.arange(count), np.full(trials, 0.01, "float32"))]
-    times = []
-    for _ in range(3):
-        before = time.perf_counter()
-        total = gpu.online_epoch(weights, biases, *moved, sigma="relu", phi="softmax", loss="cross_entropy")
-        assert np.isfinite(gpu.to_host(total)).all()
-        times.append(time.perf_counter() - before)
+def test_one_sample_an_update(gpu, trials, sizes, monkeypatch, capsys):
+    """As a search trains them; beside it the plain form on the GPU, launch by launch, and this machine's CPU."""
+    inputs, hidden, classes = sizes
+    training = data(inputs, classes, 1_024)
+    stack = Stack(Architecture(inputs, (hidden,), classes), 1, tuple(Trial(0.01, 3, seed=k) for k in range(trials)))
+    in_one_launch = rate(stack, training, gpu)
+    # Which trains a trial after another, so that a few tell.
+    on_cpu = rate(replace(stack, trials=stack.trials[:32]), training, select_backend("cpu"))
+    monkeypatch.setattr(CupyBackend, "faster_descent", Backend.faster_descent)
+    by_launches = rate(stack, training, gpu)
     with capsys.disabled():
-        print(f"\nonline, {trials} trials: {trials * count / min(times) / 1e6:.2f} M samples x trials/s")  # noqa: T201
+        print(  # noqa: T201
+            f"\nonline, {trials} trials of {sizes}: GPU {in_one_launch / 1e6:.2f} M/s, "
+            f"launch by launch {by_launches / 1e6:.2f} M/s, CPU {on_cpu / 1e6:.2f} M/s"
+        )
+    assert in_one_launch > 0

@@ -6,11 +6,23 @@ import numpy as np
 import pytest
 from double.cpu_kernels import kernel_parameters
 
-from backprop import Architecture, Backend, Network, Samples, Stack, Trial, initial_parameters, one_hot, train
+from backprop import (
+    Architecture,
+    Backend,
+    EarlyStopping,
+    Network,
+    Samples,
+    Stack,
+    Trial,
+    initial_parameters,
+    one_hot,
+    train,
+)
 from backprop.activations import ACTIVATIONS
 from backprop.backend import OutOfMemoryError
 from backprop.halving import train_in_halves
-from backprop.kernels import CupyBackend, source
+from backprop.kernels import ACTIVATION_CODES, CupyBackend, source
+from backprop.optimizers import Momentum
 from backprop.training import histories
 
 CPU = Backend(np)
@@ -115,6 +127,121 @@ def test_an_online_epoch_equals_batches_of_one(device, hidden, dtype, tolerance)
     assert_close(device.to_host(found), total, tolerance)
     for a, b in zip(moved.to_host(device), host, strict=True):
         assert_close(a, b, tolerance)
+
+
+# One sample an update through `train`: a launch an epoch where the kernel has the network, and the same numbers
+
+
+@pytest.fixture
+def epochs_of_one_launch(monkeypatch) -> list[str]:
+    """The dtype of every epoch that one launch trained."""
+    seen: list[str] = []
+    launch = CupyBackend.online_epoch
+
+    def noted(self, weights, *arguments, **names):
+        seen.append(weights[0].dtype.name)
+        return launch(self, weights, *arguments, **names)
+
+    monkeypatch.setattr(CupyBackend, "online_epoch", noted)
+    return seen
+
+
+ONLINE = {
+    **{f"{sigma}, softmax": Architecture(D, (8,), C, sigma) for sigma in ACTIVATION_CODES},
+    "identity mse": Architecture(D, (8,), C, "relu", "identity", "mse"),
+    "sigmoid mse": Architecture(D, (8,), C, "tanh", "sigmoid", "mse"),
+    "a unit": Architecture(D, (1,), C, "tanh"),
+    "more units than threads": Architecture(D, (700,), C, "tanh"),
+}
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), DTYPES)
+@pytest.mark.parametrize("name", ONLINE)
+def test_one_sample_an_update_is_one_launch_an_epoch(device, epochs_of_one_launch, name, dtype, tolerance):
+    given, data = online(ONLINE[name], dtype), (samples(50, 1, dtype), samples(20, 2, dtype))
+    assert_same_training(list(train(given, *data, device)), list(train(given, *data, CPU)), 3, tolerance)
+    assert epochs_of_one_launch == [dtype] * 3
+
+
+@pytest.mark.parametrize(("dtype", "tolerance", "units"), [(*DTYPES[0], 1_600), (*DTYPES[1], 3_000)])
+def test_one_sample_an_update_in_more_shared_memory_than_comes_unasked(
+    device, epochs_of_one_launch, dtype, tolerance, units
+):
+    """Between the 48 KiB that come unasked and the 64 KiB that every GPU from sm_75 on has."""
+    architecture = Architecture(D, (units,), C, "tanh")
+    assert 48 * 1024 < device._online_shared_bytes(architecture, dtype) < 64 * 1024
+    given, data = online(architecture, dtype), (samples(50, 1, dtype), samples(20, 2, dtype))
+    assert_same_training(list(train(given, *data, device)), list(train(given, *data, CPU)), 3, tolerance)
+    assert epochs_of_one_launch == [dtype] * 3
+
+
+def online(architecture: Architecture, dtype: str) -> Stack:
+    """A stack of one sample an update; the wider the layer, the smaller the rates."""
+    given = stack(architecture, dtype, batch_size=1)
+    shrink = 0.3 * min(1, 8 / architecture.hidden[0])
+    return replace(given, trials=tuple(replace(t, learning_rate=t.learning_rate * shrink) for t in given.trials))
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), DTYPES)
+def test_one_sample_an_update_from_bytes_and_from_columns(device, epochs_of_one_launch, dtype, tolerance):
+    plain = samples(50, 1, dtype)
+    pixels = Samples(np.clip(plain.x * 40 + 100, 0, 255).astype("uint8"), plain.y)
+    by_columns = Samples(np.asfortranarray(plain.x), np.asfortranarray(plain.y))
+    given = online(ARCHITECTURES["two layers"], dtype)
+    low = replace(given, trials=tuple(replace(t, learning_rate=t.learning_rate / 100) for t in given.trials))
+    for stored, way in ((pixels, low), (by_columns, given)):
+        found, wanted = (list(train(way, stored, samples(20, 2, dtype), backend)) for backend in (device, CPU))
+        assert_same_training(found, wanted, 3, tolerance)
+    assert len(epochs_of_one_launch) == 2 * 3
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), DTYPES)
+def test_one_sample_an_update_where_trials_leave_and_a_checkpoint_is_resumed(
+    device, epochs_of_one_launch, dtype, tolerance, tmp_path
+):
+    trials = (
+        Trial(0.1, 6, seed=3, early_stopping=EarlyStopping(patience=0, min_delta=0.05)),
+        Trial(0.02, 2, seed=1),
+        Trial(0.05, 6, seed=4),
+    )
+    given = replace(stack(ARCHITECTURES["two layers"], dtype, 1), trials=trials)
+    data = samples(50, 1, dtype), samples(20, 2, dtype)
+    whole = list(train(given, *data, device))
+    assert_same_training(whole, list(train(given, *data, CPU)), 3, tolerance)
+    assert epochs_of_one_launch == [dtype] * len(whole)
+    broken_off = train(given, *data, device, checkpoint=tmp_path / "some.checkpoint")
+    seen = [next(broken_off) for _ in range(3)]
+    broken_off.close()
+    # The epoch over whose report the caller broke off is trained again.
+    rest = list(train(given, *data, device, checkpoint=tmp_path / "some.checkpoint"))
+    assert_same_training(seen[:2] + rest, whole, 3, 0)
+    assert epochs_of_one_launch == [dtype] * (len(whole) + 3 + len(rest))
+
+
+LEFT_TO_THE_PLAIN_FORM = {
+    "momentum": {"optimizer": Momentum(0.5)},
+    "dropout": {"dropout": 0.5},
+    "smoothing": {"label_smoothing": 0.2},
+    "a narrower layer": {"hidden": (5,)},
+    "l2": {"l2": 0.01},
+}
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), DTYPES)
+@pytest.mark.parametrize("name", [*LEFT_TO_THE_PLAIN_FORM, "weights", "shared memory"])
+def test_one_sample_an_update_that_the_kernel_does_not_know(device, epochs_of_one_launch, name, dtype, tolerance):
+    changes, data = LEFT_TO_THE_PLAIN_FORM.get(name, {}), samples(50, 1, dtype)
+    architecture = Architecture(D, (8,), C, "sigmoid")
+    if name == "weights":
+        data = replace(data, weights=np.linspace(0, 2, 50))
+    if name == "shared memory":
+        # No GPU yet has so much: 4 reals a unit are 320 KB and more.
+        architecture = Architecture(D, (20_000,), C, "sigmoid")
+    given = online(architecture, dtype)
+    given = replace(given, trials=tuple(replace(t, **changes) for t in given.trials))
+    found, wanted = (list(train(given, data, samples(20, 2, dtype), backend)) for backend in (device, CPU))
+    assert_same_training(found, wanted, 3, tolerance)
+    assert epochs_of_one_launch == []
 
 
 def test_two_runs_are_identical_to_the_bit(device):

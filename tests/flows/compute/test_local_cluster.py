@@ -1,9 +1,15 @@
 """A local cluster that starts before it is asked for."""
 
-import pytest
-from distributed import Client, LocalCluster
+import os
+from collections.abc import Iterator
+from pathlib import Path
 
-from flows.compute.local_cluster import cluster_ahead, start_local_cluster
+import dask
+import numpy as np
+import pytest
+from distributed import Client, KilledWorker, LocalCluster
+
+from flows.compute.local_cluster import _CONFIGURATION, cluster_ahead, start_local_cluster
 from flows.parameters import ComputeParameters
 
 pytestmark = pytest.mark.slow
@@ -56,3 +62,45 @@ def test_a_worker_has_imported_what_a_stack_needs_but_not_prefect(started: list[
         [found] = client.run(imported).values()
     assert found == {"flows.compute.stack_training", "mlflow"}
     assert started == [cluster]
+
+
+@pytest.fixture
+def small_worker() -> Iterator[Client]:
+    """One worker as of a local cluster, but for a limit on its memory."""
+    with (
+        dask.config.set(_CONFIGURATION),
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, memory_limit="700MB"
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+def test_a_worker_reads_a_mapped_dataset_that_is_larger_than_its_limit(small_worker: Client, tmp_path: Path) -> None:
+    path = tmp_path / "features.npy"
+    np.lib.format.open_memmap(path, "w+", "float32", (300_000, 1000)).flush()
+
+    def total(path: str) -> tuple[float, int]:
+        import os
+        import time
+
+        mapped = np.load(path, mmap_mode="r")
+        value = float(sum(mapped[start : start + 1000].sum() for start in range(0, len(mapped), 1000)))
+        time.sleep(1)
+        return value, os.getpid()
+
+    [pid] = small_worker.run(os.getpid).values()
+    assert small_worker.submit(total, str(path)).result() == (0.0, pid)
+
+
+def test_a_worker_that_takes_more_than_its_limit_for_itself_is_ended(small_worker: Client) -> None:
+    def hoard() -> float:
+        import time
+
+        kept = np.ones(1_000_000_000 // 8)
+        time.sleep(30)
+        return float(kept.sum())
+
+    with pytest.raises(KilledWorker):
+        small_worker.submit(hoard).result()
