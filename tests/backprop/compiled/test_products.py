@@ -132,7 +132,7 @@ class Case:
 
 @DTYPES
 @pytest.mark.parametrize("mode", MODES)
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(transposed=st.booleans(), rows=SIDE, columns=WIDTH, inner=INNER, extra=EXTRA, seed=st.integers(0, 99))
 def test_a_product_is_numpys_in_every_mode_with_the_left_factor_either_way(
     dtype, mode, transposed, rows, columns, inner, extra, seed
@@ -151,7 +151,7 @@ def test_a_product_is_numpys_in_every_mode_with_the_left_factor_either_way(
 
 
 @DTYPES
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(rows=SIDE, columns=WIDTH, inner=INNER, extra=EXTRA, seed=st.integers(0, 99))
 def test_a_product_with_a_transposed_factor_reads_it_where_it_lies(dtype, rows, columns, inner, extra, seed):
     case = Case(dtype, rows, columns, inner, extra, seed)
@@ -165,7 +165,7 @@ def test_a_product_with_a_transposed_factor_reads_it_where_it_lies(dtype, rows, 
 
 @DTYPES
 @pytest.mark.parametrize("mode", MODES)
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(columns=WIDTH, inner=INNER, extra=EXTRA, seed=st.integers(0, 99))
 def test_a_product_of_one_row_needs_no_panel(dtype, mode, columns, inner, extra, seed):
     case = Case(dtype, 1, columns, inner, extra, seed)
@@ -179,7 +179,7 @@ def test_a_product_of_one_row_needs_no_panel(dtype, mode, columns, inner, extra,
 
 
 @DTYPES
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(columns=WIDTH, inner=WIDTH, extra=EXTRA, seed=st.integers(0, 99))
 def test_a_product_of_one_row_with_a_transposed_factor_fills_its_columns_up(dtype, columns, inner, extra, seed):
     case = Case(dtype, 1, columns, inner, extra, seed)
@@ -191,7 +191,7 @@ def test_a_product_of_one_row_with_a_transposed_factor_fills_its_columns_up(dtyp
 
 @DTYPES
 @pytest.mark.parametrize("mode", ["SET", "DESCEND"])
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(rows=SIDE, columns=WIDTH, extra=EXTRA, seed=st.integers(0, 99))
 def test_rows_are_summed(dtype, mode, rows, columns, extra, seed):
     case = Case(dtype, 1, columns, rows, extra, seed)
@@ -204,7 +204,7 @@ def test_rows_are_summed(dtype, mode, rows, columns, extra, seed):
 @DTYPES
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("mode", ["SET", "AFFINE", "DESCEND"])
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(
     rows=SIDE.filter(bool),
     columns=WIDTH,
