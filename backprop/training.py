@@ -374,7 +374,7 @@ def _check_initial(stack: Stack, initial: Parameters) -> None:
     given = [tuple(array.shape) for array in initial]
     if given != wanted:
         raise ValueError(f"initial has the shapes {given}: use {wanted}, weights first")
-    for place in range(trials):
+    for place in (place for place, trial in enumerate(stack.trials) if trial.hidden is not None):
         mine = initial.select([place])
         padded = pad(crop(mine, own_architecture(stack, place)), stack.architecture)
         if any(np.any(kept != there) for kept, there in zip(padded, mine, strict=True)):
