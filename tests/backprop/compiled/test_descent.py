@@ -154,7 +154,7 @@ def test_a_minibatch_may_be_larger_than_any_memory_since_it_holds_no_more_than_t
 
 @pytest.mark.parametrize("kind", ["float64", "uint8"])
 @pytest.mark.parametrize("plain", [True, False])
-@pytest.mark.parametrize("batch_size", [1, 3, 4, 10, 16, 33, 300, 1000])
+@pytest.mark.parametrize("batch_size", [3, 4, 10, 33, 300, 1000])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_zeros_of_the_samples_are_left_out_and_nothing_changes(threads, batch_size, plain, kind, monkeypatch):
     """In blocks and pieces that are no whole tiles, with columns that are none, and by a team."""
@@ -162,7 +162,7 @@ def test_zeros_of_the_samples_are_left_out_and_nothing_changes(threads, batch_si
     architecture = Architecture(602, (20, 5), 4, "tanh")
     trials = (Trial(0.1, 1, 1, clip_norm=None if plain else 0.5), Trial(0.05, 1, 2, hidden=(3, 2), dropout=0.2))
     stack = Stack(architecture, batch_size, trials[: 3 - threads], dtype="float64")
-    samples = [sparse(drawn(architecture, rows, rows, dtype=kind)) for rows in (7, 331, 290)]
+    samples = [sparse(drawn(architecture, rows, rows, dtype=kind)) for rows in (7, 331)]
     assert layout.mostly_zeros(samples[1])
     assert_close(descended(compiled(threads), stack, samples), descended(Descent, stack, samples), 1e-10)
 
