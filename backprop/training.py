@@ -190,7 +190,8 @@ class Training:
         """Return parameters from host memory as the stack's own, in the backend's memory."""
         dtype = self.stack.dtype
         copies = Parameters(
-            [np.array(w, dtype) for w in parameters.weights], [np.array(b, dtype) for b in parameters.biases]
+            [np.array(w, dtype, order="C") for w in parameters.weights],
+            [np.array(b, dtype, order="C") for b in parameters.biases],
         )
         return copies.to_device(self._backend)
 
