@@ -50,10 +50,12 @@ def narrowed(architecture: Architecture, hidden: tuple[int, ...] | None) -> Arch
 
 
 def pad(parameters: Parameters, architecture: Architecture) -> Parameters:
-    """Return parameters in host memory with zeros for the units that they lack of an architecture.
+    """Return parameters in host memory with zeros for the units that they lack of an architecture, if any.
 
     Weights become (T, fan_in, fan_out) of the architecture, biases (T, 1, fan_out).
     """
+    if all(w.shape[1:] == layer for w, layer in zip(parameters.weights, architecture.layers, strict=True)):
+        return parameters
     weights, biases = [], []
     for (fan_in, fan_out), w, b in zip(architecture.layers, parameters.weights, parameters.biases, strict=True):
         weights.append(np.pad(w, ((0, 0), (0, fan_in - w.shape[1]), (0, fan_out - w.shape[2]))))

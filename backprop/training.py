@@ -190,7 +190,8 @@ class Training:
         """Return parameters from host memory as the stack's own, in the backend's memory."""
         dtype = self.stack.dtype
         copies = Parameters(
-            [np.array(w, dtype) for w in parameters.weights], [np.array(b, dtype) for b in parameters.biases]
+            [np.array(w, dtype, order="C") for w in parameters.weights],
+            [np.array(b, dtype, order="C") for b in parameters.biases],
         )
         return copies.to_device(self._backend)
 
@@ -374,7 +375,7 @@ def _check_initial(stack: Stack, initial: Parameters) -> None:
     given = [tuple(array.shape) for array in initial]
     if given != wanted:
         raise ValueError(f"initial has the shapes {given}: use {wanted}, weights first")
-    for place in range(trials):
+    for place in (place for place, trial in enumerate(stack.trials) if trial.hidden is not None):
         mine = initial.select([place])
         padded = pad(crop(mine, own_architecture(stack, place)), stack.architecture)
         if any(np.any(kept != there) for kept, there in zip(padded, mine, strict=True)):

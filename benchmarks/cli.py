@@ -18,7 +18,7 @@ from benchmarks.machine import machine
 from benchmarks.pipeline import PipelineError, PipelineRow, run_pipeline
 from benchmarks.plot import plot
 from benchmarks.race import Measurement, race
-from benchmarks.report import described, footnotes, speeds_table, verdicts_table, write_json
+from benchmarks.report import described, footnotes, speeds_table, verdicts_table, write_json, write_markdown
 from benchmarks.rows import ROWS, Row, quick, task_of
 from benchmarks.verdicts import Line, failures, memory_line, speed_line, worst
 
@@ -71,6 +71,7 @@ def bench(
     lines = _lines(chosen, measured, floors)
     settings = {"quick": quick_run, "repeats": repeats, "samples": samples}
     write_json(out / "latest.json", facts, settings, lines, measured, skipped)
+    write_markdown(out / "latest.md", lines)
     plot(lines, out / "latest.png")
     if set_floors:
         save_floors(lines, f"{facts['cpu']}, {facts['cores']} cores, {facts['measured_at']}")

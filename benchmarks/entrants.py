@@ -84,7 +84,10 @@ def _variants(name: str, row: Row) -> tuple[str, ...]:
 
 
 def environment(name: str, way: Way, caches: str) -> dict[str, str]:
-    """Return the environment of a contestant's process: its threads, and caches of compiled code of this run only."""
+    """Return the environment of a contestant's process: its threads, and caches of compiled code of this run only.
+
+    Ours are those of the installation, where its loops were compiled.
+    """
     threads = str(way.threads)
     settings = dict.fromkeys(
         ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), threads
@@ -94,7 +97,8 @@ def environment(name: str, way: Way, caches: str) -> dict[str, str]:
         if way.threads == 1:
             settings["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
     settings["TORCHINDUCTOR_CACHE_DIR"] = f"{caches}/torch"
-    settings["NUMBA_CACHE_DIR"] = f"{caches}/numba"
+    if name == "pytensor":
+        settings["NUMBA_CACHE_DIR"] = f"{caches}/numba"
     settings["PYTENSOR_FLAGS"] = f"floatX=float32,base_compiledir={caches}/pytensor"
     return {**os.environ, **settings}
 

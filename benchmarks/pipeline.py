@@ -34,7 +34,7 @@ class PipelineRow:
     """A grid of learning rates and seeds on digits, 64-32-10, tracked."""
 
     name: str = "pipeline"
-    hidden: tuple[int, ...] = (64, 32)
+    hidden: tuple[int, ...] = (32,)
     batch: int = 32
     epochs: int = 20
     rates: int = 50

@@ -82,6 +82,26 @@ def write_json(
     path.write_text(json.dumps(content, indent=2) + "\n")
 
 
+def write_markdown(path: Path, lines: Sequence[Line]) -> None:
+    """Write the table for docs/performance.md: ours, the three fastest peers, ratio, part of the limit, targets."""
+    head = ("row", "ours", "peers, fastest first", "ratio", "of limit", "target: reached")
+    rows = [head, ("---",) * len(head)]
+    for line in lines:
+        smaller_first = line.unit.startswith("bytes")
+        peers = sorted(((v, n) for n, v in line.values.items() if n != OURS and v), reverse=not smaller_first)
+        rows.append(
+            (
+                line.name,
+                _number(line.values.get(OURS), line),
+                ", ".join(f"{LABELS[name]} {_number(value, line)}" for value, name in peers[:3]),
+                "" if line.ratio is None else f"{line.ratio:.2f}",
+                "" if line.fraction is None else f"{line.fraction:.2f}",
+                "; ".join(f"{described(r)}: {r.ratio:.2f}" for r in line.reached if r.ratio is not None),
+            )
+        )
+    path.write_text("".join(f"| {' | '.join(row)} |\n" for row in rows))
+
+
 def line_as_json(line: Line) -> dict[str, Any]:
     """Return a line with the shares of its targets."""
     return {**asdict(line), "reached": [{**asdict(r), "share": r.share} for r in line.reached]}

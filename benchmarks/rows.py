@@ -65,7 +65,7 @@ def log_spaced(low: float, high: float, count: int) -> tuple[float, ...]:
     return tuple(float(rate) for rate in np.geomspace(low, high, count))
 
 
-DIGITS = (64, 32)
+DIGITS = (32,)
 ONLINE_DIGITS = (Target(FASTEST, 1.7), Target("pytensor", 15))
 GRID_FASHION = (Target("jax_vmap", 1.4),)
 
@@ -114,7 +114,7 @@ ROWS = (
         "digits",
         DIGITS,
         32,
-        4,
+        20,
         log_spaced(0.01, 0.3, 32),
         (Target("jax_vmap", 2.2), Target("scikit_learn", 20)),
     ),

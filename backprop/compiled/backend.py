@@ -68,9 +68,9 @@ def compiles(architecture: Architecture) -> bool:
 
 
 def thread_limit() -> int:
-    """Return how many threads NumPy's BLAS may use now; 1 where that is not known."""
+    """Return how many threads NumPy and SciPy's BLAS may use now, the fewer of both; 1 where that is not known."""
     limits = [library.num_threads for library in _blas().lib_controllers if library.num_threads]
-    return max(limits, default=1)
+    return min(limits, default=1)
 
 
 @cache

@@ -140,6 +140,12 @@ def test_json_and_plot_are_written(tmp_path):
     assert content["measured"]["row"]["ours"]["speeds"] == [90, 110, 100]
     assert content["measured"]["row"]["ours"]["deviation"] == {"most": 0, "largest": 0}
     assert content["skipped"] == {"other": "why"}
+    report.write_markdown(tmp_path / "r.md", lines)
+    [head, _, row, memory] = (tmp_path / "r.md").read_text().splitlines()
+    assert head.startswith("| row | ours | peers, fastest first |")
+    assert row.startswith("| row | 100 | ")
+    assert "1.2 x the fastest peer: 1.25" in row
+    assert memory.startswith("| memory-row | ")
     plot(lines, tmp_path / "r.png")
     assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
 
