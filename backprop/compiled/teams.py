@@ -9,6 +9,7 @@ import ctypes
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,10 +47,10 @@ class Team(NamedTuple):
 
 
 def share_out(trials: int, threads: int, batch: int) -> list[Team]:
-    """Share out trials: to a thread each its own, or, where they are fewer, all of them to a team of all threads."""
+    """Share out trials: to a thread each its own, or, where trials are fewer, to each a team of as many as there are."""
     members = min(threads // trials, batch // ROWS_PER_MEMBER)
     if members > 1:
-        return [Team(members, np.arange(trials))]
+        return [Team(members, np.array([trial])) for trial in range(trials)]
     return [Team(1, np.arange(first, trials, threads)) for first in range(min(threads, trials))]
 
 
@@ -58,8 +59,20 @@ def call_together(function: Callable[..., None], calls: Sequence[tuple[Any, ...]
     if len(calls) == 1:
         function(*calls[0])
         return
+    # Members of a team wait for each other for ever: none may begin before all have a thread.
+    all_there = Barrier(len(calls))
+
+    def call(arguments: tuple[Any, ...]) -> None:
+        all_there.wait()
+        function(*arguments)
+
     with ThreadPoolExecutor(len(calls)) as pool:
-        for future in [pool.submit(function, *call) for call in calls]:
+        try:
+            futures = [pool.submit(call, arguments) for arguments in calls]
+        except RuntimeError:
+            all_there.abort()
+            raise
+        for future in futures:
             future.result()
 
 

@@ -1,5 +1,7 @@
 """How trials are shared out among threads, and that the threads of a team wait for each other."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -26,7 +28,7 @@ def test_every_trial_is_trained_by_one_team_and_no_thread_is_used_twice(trials, 
         (3, 8, 16, [(1, [0]), (1, [1]), (1, [2])]),
         (1, 4, 64, [(4, [0])]),
         (1, 4, 40, [(2, [0])]),
-        (2, 5, 64, [(2, [0, 1])]),
+        (2, 5, 64, [(2, [0]), (2, [1])]),
     ],
 )
 def test_threads_that_have_no_trial_of_their_own_share_minibatches_that_are_large_enough(
@@ -64,3 +66,20 @@ def test_what_a_call_raises_is_raised():
     for calls in ([(1,)], [(0,), (2,)]):
         with pytest.raises(MemoryError):
             call_together(fails, calls)
+
+
+def test_where_a_member_gets_no_thread_none_begins_and_the_error_is_told(monkeypatch):
+    begun = []
+    submit = ThreadPoolExecutor.submit
+
+    def only_once(pool, *arguments):
+        if only_once.calls:
+            raise RuntimeError("can't start new thread")
+        only_once.calls += 1
+        return submit(pool, *arguments)
+
+    only_once.calls = 0
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", only_once)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        call_together(begun.append, [(1,), (2,)])
+    assert begun == []
