@@ -47,7 +47,7 @@ class Team(NamedTuple):
 
 
 def share_out(trials: int, threads: int, batch: int) -> list[Team]:
-    """Share out trials: to a thread each its own, or, where trials are fewer, to each a team of as many as there are."""
+    """Share out trials: to a thread each its own, or, where trials are fewer than threads, to each a team of them."""
     members = min(threads // trials, batch // ROWS_PER_MEMBER)
     if members > 1:
         return [Team(members, np.array([trial])) for trial in range(trials)]
