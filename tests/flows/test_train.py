@@ -25,9 +25,10 @@ pytestmark = pytest.mark.slow
 
 SLOW_SPACE = """
 grid:
-  hidden: [[64], [64, 32]]
-  learning_rate: [0.03, 0.1]
-  batch_size: [2]
+  hidden: [[1024, 512], [512, 1024]]
+  activation: [relu]
+  learning_rate: [0.003, 0.01]
+  batch_size: [32]
   epochs: [40]
   seed: [0, 1]
 """
