@@ -17,6 +17,7 @@ from backprop.compiled.layout import (
     new_scratch,
     rule_of,
 )
+from backprop.compiled.products import TILE_ROWS
 from backprop.compiled.teams import BARRIER_SIZE, GIVE_WAY, call_together, share_out
 from backprop.network import Network, Parameters
 from backprop.samples import Samples
@@ -98,5 +99,5 @@ class CompiledDescent:
             members=members,
             size=self._size,
             blocked=self._blocked,
-            sparse=self._block >= 4 and mostly_zeros(samples),
+            sparse=self._block >= TILE_ROWS and mostly_zeros(samples),
         )

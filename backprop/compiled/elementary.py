@@ -27,13 +27,13 @@ SMALL = np.float32(0.625)
 
 
 def exp(x):
-    """Return e^x. For compiled code."""
-    raise NotImplementedError
+    """Return e^x, in the dtype of x. A name for compiled code, which gets `_exp`'s choice in its place."""
+    raise NotImplementedError("exp is compiled code's: call math.exp or numpy.exp")
 
 
 def tanh(x):
-    """Return the hyperbolic tangent. For compiled code."""
-    raise NotImplementedError
+    """Return the hyperbolic tangent, in the dtype of x. A name for compiled code, which gets `_tanh`'s choice."""
+    raise NotImplementedError("tanh is compiled code's: call math.tanh or numpy.tanh")
 
 
 @overload(exp)

@@ -26,11 +26,11 @@ from backprop.compiled.pieces import find_in_columns, find_in_rows, gather, mult
 from backprop.compiled.products import (
     AFFINE,
     DESCEND,
-    PANEL_ROWS,
-    ROW,
     SET,
     TILE_ROWS,
     UNIT,
+    padded,
+    panels_of,
     product,
     product_with_transposed,
     row_product,
@@ -41,8 +41,7 @@ from backprop.compiled.products import (
 from backprop.compiled.stages import (
     BINARY_CROSS_ENTROPY,
     CROSS_ENTROPY,
-    GELU,
-    SILU,
+    KEEPS_Z,
     SOFTMAX,
     activate,
     chain,
@@ -241,7 +240,7 @@ def _find_in_rows(shape, desk, seat, rows):
         group = at // block * (block // TILE_ROWS)
         find_in_rows(
             further(desk.x, at * inputs), inputs, min(block, rows - at), desk.flags,
-            further(desk.row_places, group * inputs), further(desk.row_counts, group * _panels(inputs)),
+            further(desk.row_places, group * inputs), further(desk.row_counts, group * panels_of(inputs)),
         )  # fmt: skip
 
 
@@ -253,13 +252,8 @@ def _find_in_columns(shape, desk, seat, rows):
         group = at // block * (inputs // TILE_ROWS)
         find_in_columns(
             further(desk.x, at * inputs), inputs, min(block, rows - at), block,
-            further(desk.column_places, group * block), further(desk.column_counts, group * _panels(block)),
+            further(desk.column_places, group * block), further(desk.column_counts, group * panels_of(block)),
         )  # fmt: skip
-
-
-@part
-def _panels(inner):
-    return -(-inner // PANEL_ROWS)
 
 
 @part
@@ -273,7 +267,7 @@ def _multiply_samples(shape, desk, at, first, rows, w, row, z, bias, columns):
         group = at // shape.block * (shape.block // TILE_ROWS) + first // TILE_ROWS
         sparse_product(
             x, inputs, UNIT, further(desk.row_places, group * inputs),
-            further(desk.row_counts, group * _panels(inputs)), inputs, w, row, z, row, bias, rows, columns, inputs,
+            further(desk.row_counts, group * panels_of(inputs)), inputs, w, row, z, row, bias, rows, columns, inputs,
             AFFINE, desk.panel,
         )  # fmt: skip
     else:
@@ -289,7 +283,7 @@ def _multiply_transposed_samples(shape, desk, at, low, high, rows, delta, row, w
         group = at // block * (inputs // TILE_ROWS) + low // TILE_ROWS
         sparse_product(
             x, UNIT, inputs, further(desk.column_places, group * block),
-            further(desk.column_counts, group * _panels(block)), block, delta, row, w, row, w, high - low, columns,
+            further(desk.column_counts, group * panels_of(block)), block, delta, row, w, row, w, high - low, columns,
             rows, mode, desk.panel,
         )  # fmt: skip
     else:
@@ -301,7 +295,7 @@ def _train_block(shape, trial, desk, seat, at, rows, done):
     """Update a trial from a block of minibatches that begins at row `at` of the piece; return this member's loss."""
     deferred, none = rows > shape.batch, np.int64(0)
     row = shape.row[0]
-    w, b, columns = further(trial.p, shape.w_at[0]), further(trial.p, shape.b_at[0]), _whole(trial.fan_out[0])
+    w, b, columns = further(trial.p, shape.w_at[0]), further(trial.p, shape.b_at[0]), padded(trial.fan_out[0])
     if deferred:
         _multiply_samples(shape, desk, at, none, rows, w, row, desk.z, b, columns)
     loss = 0.0
@@ -340,9 +334,9 @@ def _forward(shape, trial, desk, at, first, low, rows, deferred, done):
     """Run the stages on some rows of a minibatch, up to the logits."""
     for k in range(shape.layers):
         row, units, to = shape.row[k], trial.fan_out[k], _at(shape, k, first, low)
-        z, columns = further(desk.z, to), _whole(units)
+        z, columns = further(desk.z, to), padded(units)
         if k == 0 and deferred:
-            gram_row = _whole(shape.block)
+            gram_row = padded(shape.block)
             if first:
                 grams = further(desk.grams, (at + first + low) * gram_row)
                 product(
@@ -374,7 +368,7 @@ def _forward(shape, trial, desk, at, first, low, rows, deferred, done):
 def _activate(sigma, z, h, count, apart):
     """Write `sigma(z)` to h, and over z unless its derivative needs z. Where they are not `apart` they are one."""
     activate(sigma, z, h, count)
-    if apart and sigma not in (GELU, SILU):
+    if apart and sigma not in KEEPS_Z:
         for i in range(count):
             z[i] = h[i]
 
@@ -404,7 +398,7 @@ def _backward(shape, trial, desk, first, low, rows):
         delta, dh = further(desk.delta, _at(shape, k, first, low)), further(desk.delta, to)
         w = further(trial.p, shape.w_at[k])
         if rows == 1:
-            row_product_with_transposed(delta, w, row, dh, trial.fan_in[k], _whole(trial.fan_out[k]))
+            row_product_with_transposed(delta, w, row, dh, trial.fan_in[k], padded(trial.fan_out[k]))
         else:
             product_with_transposed(delta, row, w, row, dh, below, rows, trial.fan_in[k], trial.fan_out[k], desk.panel)
         if shape.dropout:
@@ -419,7 +413,7 @@ def _update(shape, trial, desk, seat, at, first, size, deferred):
     """Update this member's rows of every weight matrix, and the biases of some layers; or write their gradients."""
     out, mode = (trial.p, DESCEND) if shape.plain else (desk.g, SET)
     for k in range(1 if deferred else 0, shape.layers):
-        row, fan_in, columns = shape.row[k], trial.fan_in[k], _whole(trial.fan_out[k])
+        row, fan_in, columns = shape.row[k], trial.fan_in[k], padded(trial.fan_out[k])
         delta = further(desk.delta, _at(shape, k, first, 0))
         each = -(-fan_in // (TILE_ROWS * seat.members)) * TILE_ROWS
         low, high = min(fan_in, seat.me * each), min(fan_in, (seat.me + 1) * each)
@@ -454,11 +448,6 @@ def _apply(shape, trial, desk, step):
 def _at(shape, k, first, row):
     """Return where a minibatch's row of units of layer k is. Only the first layer's units stay for a whole block."""
     return shape.units_at[k] * shape.block + ((first if k == 0 else 0) + row) * shape.row[k]
-
-
-@spliced
-def _whole(columns):
-    return -(-columns // ROW) * ROW
 
 
 @part

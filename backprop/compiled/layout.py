@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backprop.backend import HostArray
-from backprop.compiled.products import PANEL_ROWS, ROW, TILE_ROWS, padded
+from backprop.compiled.products import PANEL_ROWS, ROW, TILE_ROWS, padded, panels_of
 from backprop.compiled.stages import ACTIVATION_CODES, KEEPS_Z, LOSS_CODES, SOFTMAX
 from backprop.compiled.updates import NUMBERS, OPTIMIZER_CODES
 from backprop.losses import CrossEntropy
@@ -35,7 +35,7 @@ class Net(NamedTuple):
 
     Attributes
     ----------
-    inputs, outputs : int
+    outputs : int
     fan_in, fan_out : (T, K) int64 arrays
         Own widths of every trial.
     row : (K,) int64 array
@@ -45,7 +45,7 @@ class Net(NamedTuple):
     units_at : (K,) int64 array
         Where a layer's units begin in an array of units, for a block of one row; for more, that many times further.
     sigma : (K - 1,) int64 array
-        Codes of the activations.
+        Codes of the activations, as those of phi and loss in `stages.py`.
     phi, loss : int
     """
 
@@ -73,7 +73,7 @@ class Rule(NamedTuple):
     rate, l2, l1, clip_norm, smoothing, lift : (T,) float64 arrays
     numbers : (T, 4) float64 array
     dropout : bool
-    keys, thresholds, scales : (T,) uint64, uint32 and float64 arrays
+    keys, thresholds, scales : (T,) uint64, uint64 and float64 arrays
         Of dropout.
     """
 
@@ -278,19 +278,15 @@ def new_scratch(
         sparse=sparse,
         flags=np.empty((members, inputs), np.uint8),
         row_places=_integers(sparse * blocks * (block // TILE_ROWS) * inputs),
-        row_counts=_integers(sparse * blocks * (block // TILE_ROWS) * _panels(inputs)),
+        row_counts=_integers(sparse * blocks * (block // TILE_ROWS) * panels_of(inputs)),
         column_places=_integers(sparse * blocks * (inputs // TILE_ROWS) * block),
-        column_counts=_integers(sparse * blocks * (inputs // TILE_ROWS) * _panels(block)),
+        column_counts=_integers(sparse * blocks * (inputs // TILE_ROWS) * panels_of(block)),
     )
 
 
 def _integers(count: int) -> HostArray:
     # One more, since a place is written before it is known to count.
     return np.empty(count + 1, np.int32)
-
-
-def _panels(inner: int) -> int:
-    return -(-inner // PANEL_ROWS)
 
 
 def data_of(samples: Samples, dtype: npt.DTypeLike) -> tuple[Data, Samples]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from backprop.compiled.compiling import part
 from backprop.compiled.lanes import byte_pointer_to, further, number, pointer_to
-from backprop.compiled.products import PANEL_ROWS, ROW, TILE_ROWS, product_with_transposed
+from backprop.compiled.products import PANEL_ROWS, TILE_ROWS, padded, panels_of, product_with_transposed
 
 
 @part
@@ -43,7 +43,7 @@ def gather(data, order, start, rows, x, y, weights, me, members):
 @part
 def multiply_rows(x, inputs, rows, block, grams, panel):
     """Write `x_j x_i^T + 1` of every block of a piece, (block, block) with padded rows."""
-    row = -(-block // ROW) * ROW
+    row = padded(block)
     for at in range(0, rows, block):
         count = min(block, rows - at)
         mine, gram = further(x, at * inputs), further(grams, at * row)
@@ -63,7 +63,7 @@ def find_in_rows(x, inputs, rows, flags, places, counts):
     places, counts : pointers to int32
         `inputs` places a group of rows, and a count for each of its panels.
     """
-    panels, zero = -(-inputs // PANEL_ROWS), number(x, 0)
+    panels, zero = panels_of(inputs), number(x, 0)
     for group in range(rows // TILE_ROWS):
         first = further(x, group * TILE_ROWS * inputs)
         second, third, fourth = further(first, inputs), further(first, 2 * inputs), further(first, 3 * inputs)
@@ -90,7 +90,7 @@ def find_in_columns(x, inputs, rows, most, places, counts):
     places, counts : pointers to int32
         `most` places a group of columns, and a count for each of its panels.
     """
-    panels, zero, groups = -(-most // PANEL_ROWS), number(x, 0), inputs // TILE_ROWS
+    panels, zero, groups = panels_of(most), number(x, 0), inputs // TILE_ROWS
     for i in range(groups * panels):
         counts[i] = np.int32(0)
     for row in range(rows):

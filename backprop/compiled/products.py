@@ -16,6 +16,7 @@ multiple of `ROW`.
 """
 
 import numpy as np
+from numba.extending import register_jitable
 
 from backprop.compiled.compiling import inlined, part
 from backprop.compiled.lanes import LANES, add_product, further, load, minus, number, plus, spread, store, total, zeros
@@ -41,9 +42,16 @@ PANEL_ROWS = 256
 """Rows of a panel: with `ROW` columns of float32 it takes half of a first cache of 32 KiB."""
 
 
-def padded(columns: int) -> int:
-    """Return a number of columns rounded up to whole tiles."""
+@register_jitable
+def padded(columns):
+    """Return a number of columns, an int, rounded up to whole tiles. For Python and for compiled code."""
     return -(-columns // ROW) * ROW
+
+
+@register_jitable
+def panels_of(inner):
+    """Return how many panels an inner dimension, an int, takes. For Python and for compiled code."""
+    return -(-inner // PANEL_ROWS)
 
 
 @part
@@ -84,7 +92,7 @@ def sparse_product(
     counts : pointer to int32
         How many there are, for every `TILE_ROWS` rows and every panel of `most` places.
     """
-    panels = -(-most // PANEL_ROWS)
+    panels = panels_of(most)
     whole = rows - rows % TILE_ROWS
     for k in range(0, inner, PANEL_ROWS):
         deep = min(PANEL_ROWS, inner - k)
@@ -127,7 +135,7 @@ def row_product_with_transposed(a, b, b_row, c, columns, inner):
         for k in range(0, inner, LANES):
             sums = add_product(load(a, k), load(row, k), sums)
         c[j] = total(sums)
-    for j in range(columns, -(-columns // ROW) * ROW):
+    for j in range(columns, padded(columns)):
         c[j] = number(c, 0)
 
 

@@ -215,7 +215,7 @@ def elementwise_loss(loss, phi, z, y, rows, outputs, row, keep, lift, scale, wei
                     clipped = -one if residual < -one else (one if residual > one else residual)
                     sample += clipped * (residual - half * clipped)
                     slope[c] = clipped
-            chain(phi, slope, logits if phi in (GELU, SILU) else yhat, outputs)
+            chain(phi, slope, logits if phi in KEEPS_Z else yhat, outputs)
         for c in range(outputs):
             slope[c] *= scale * weight
         for c in range(outputs, row):
