@@ -139,9 +139,10 @@ def _check_finite(name: str, values: HostArray) -> None:
         raise ValueError(f"{name} has dtype {values.dtype}: use real numbers")
     rows = max(1, CHECKED_AT_ONCE // values.shape[1])
     for start in range(0, len(values), rows):
-        wrong = np.argwhere(~np.isfinite(values[start : start + rows]))
-        if len(wrong):
-            row, column = start + wrong[0][0], wrong[0][1]
+        finite = np.isfinite(values[start : start + rows])
+        if not finite.all():
+            row, column = np.argwhere(~finite)[0]
+            row += start
             raise ValueError(f"{name}[{row}, {column}] is {values[row, column]}: use finite numbers")
 
 

@@ -118,8 +118,8 @@ ROWS = (
         log_spaced(0.01, 0.3, 32),
         (Target("jax_vmap", 2.2), Target("scikit_learn", 20)),
     ),
-    Row("grid-fashion-8", "grid", "fashion", (128,), 128, 1, log_spaced(0.01, 0.1, 8), GRID_FASHION, 20_000),
-    Row("grid-fashion-64", "grid", "fashion", (128,), 128, 1, log_spaced(0.01, 0.1, 64), GRID_FASHION, 20_000),
+    Row("grid-fashion-8", "grid", "fashion", (128,), 128, 1, log_spaced(0.005, 0.05, 8), GRID_FASHION, 20_000),
+    Row("grid-fashion-64", "grid", "fashion", (128,), 128, 1, log_spaced(0.005, 0.05, 64), GRID_FASHION, 20_000),
 )
 
 

@@ -234,26 +234,34 @@ def _trial(net, rule, state, t):
 
 @part
 def _find_in_rows(shape, desk, seat, rows):
-    """List where rows of x are not 0, in this member's blocks."""
+    """List where rows of x are not 0: in every block, this member's share of its groups of rows."""
     block, inputs = shape.block, shape.inputs
-    for at in range(seat.me * block, rows, seat.members * block):
+    for at in range(0, rows, block):
         group = at // block * (block // TILE_ROWS)
+        low, high = _share(min(block, rows - at) // TILE_ROWS, seat)
         find_in_rows(
-            further(desk.x, at * inputs), inputs, min(block, rows - at), desk.flags,
-            further(desk.row_places, group * inputs), further(desk.row_counts, group * panels_of(inputs)),
+            further(desk.x, at * inputs), inputs, low, high, desk.flags, further(desk.row_places, group * inputs),
+            further(desk.row_counts, group * panels_of(inputs)),
         )  # fmt: skip
 
 
 @part
 def _find_in_columns(shape, desk, seat, rows):
-    """List where columns of x are not 0, in this member's blocks."""
+    """List where columns of x are not 0: in every block, this member's share of its groups of columns."""
     block, inputs = shape.block, shape.inputs
-    for at in range(seat.me * block, rows, seat.members * block):
+    low, high = _share(inputs // TILE_ROWS, seat)
+    for at in range(0, rows, block):
         group = at // block * (inputs // TILE_ROWS)
         find_in_columns(
-            further(desk.x, at * inputs), inputs, min(block, rows - at), block,
+            further(desk.x, at * inputs), inputs, low, high, min(block, rows - at), block,
             further(desk.column_places, group * block), further(desk.column_counts, group * panels_of(block)),
         )  # fmt: skip
+
+
+@spliced
+def _share(count, seat):
+    """Return where this member's part of `count` things begins and ends."""
+    return count * seat.me // seat.members, count * (seat.me + 1) // seat.members
 
 
 @part

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backprop.backend import HostArray
-from backprop.compiled.products import PANEL_ROWS, ROW, TILE_ROWS, padded, panels_of
+from backprop.compiled.products import PANEL_SIZE, TILE_ROWS, padded, panels_of
 from backprop.compiled.stages import ACTIVATION_CODES, KEEPS_Z, LOSS_CODES, SOFTMAX
 from backprop.compiled.updates import NUMBERS, OPTIMIZER_CODES
 from backprop.losses import CrossEntropy
@@ -138,7 +138,7 @@ class Scratch(NamedTuple):
     g : (size,) array
         A gradient.
     yhat : (members, row) array
-    panels : (members, PANEL_ROWS * ROW) array
+    panels : (members, PANEL_SIZE) array
     sparse : bool
         Whether zeros of x are left out.
     flags : (members, D) uint8 array
@@ -274,7 +274,7 @@ def new_scratch(
         delta=np.zeros_like(z),
         g=np.zeros(0 if rule.plain else size, dtype),
         yhat=np.empty((members, int(net.row[-1])), dtype),
-        panels=np.empty((members, PANEL_ROWS * ROW), dtype),
+        panels=np.empty((members, PANEL_SIZE), dtype),
         sparse=sparse,
         flags=np.empty((members, inputs), np.uint8),
         row_places=_integers(sparse * blocks * (block // TILE_ROWS) * inputs),

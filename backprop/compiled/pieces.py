@@ -53,18 +53,20 @@ def multiply_rows(x, inputs, rows, block, grams, panel):
 
 
 @part
-def find_in_rows(x, inputs, rows, flags, places, counts):
+def find_in_rows(x, inputs, low, high, flags, places, counts):
     """List, for every `TILE_ROWS` rows of a block, the columns where one of them is not 0; for `sparse_product`.
 
     Parameters
     ----------
+    low, high : int
+        Groups of rows to look at, from the one to before the other.
     flags : pointer to uint8
         `inputs` of scratch.
     places, counts : pointers to int32
         `inputs` places a group of rows, and a count for each of its panels.
     """
     panels, zero = panels_of(inputs), number(x, 0)
-    for group in range(rows // TILE_ROWS):
+    for group in range(low, high):
         first = further(x, group * TILE_ROWS * inputs)
         second, third, fourth = further(first, inputs), further(first, 2 * inputs), further(first, 3 * inputs)
         for k in range(inputs):
@@ -80,23 +82,25 @@ def find_in_rows(x, inputs, rows, flags, places, counts):
 
 
 @part
-def find_in_columns(x, inputs, rows, most, places, counts):
+def find_in_columns(x, inputs, low, high, rows, most, places, counts):
     """List, for every `TILE_ROWS` columns of x, the rows of a block where one of them is not 0; for `sparse_product`.
 
     Parameters
     ----------
+    low, high : int
+        Groups of columns to look at, from the one to before the other.
     most : int
         Rows that any block has.
     places, counts : pointers to int32
         `most` places a group of columns, and a count for each of its panels.
     """
-    panels, zero, groups = panels_of(most), number(x, 0), inputs // TILE_ROWS
-    for i in range(groups * panels):
+    panels, zero = panels_of(most), number(x, 0)
+    for i in range(low * panels, high * panels):
         counts[i] = np.int32(0)
     for row in range(rows):
         values, panel = further(x, row * inputs), row // PANEL_ROWS
         mine = further(places, panel * PANEL_ROWS)
-        for group in range(groups):
+        for group in range(low, high):
             k = group * TILE_ROWS
             flag = (values[k] != zero) | (values[k + 1] != zero) | (values[k + 2] != zero) | (values[k + 3] != zero)
             found = counts[group * panels + panel]

@@ -13,6 +13,7 @@ from backprop.compiled.products import (
     AFFINE,
     DESCEND,
     PANEL_ROWS,
+    PANEL_SIZE,
     ROW,
     SET,
     TILE_ROWS,
@@ -69,20 +70,20 @@ def call_sparse_product(
     """As `epoch.py`: all rows of x by b, or all columns of x by b."""
     left, at, number_of, into = pointer(x), pointer(places), pointer(counts), further(pointer(c), GUARDS)
     if transposed:
-        find_in_columns(left, inputs, rows, most, at, number_of)
+        find_in_columns(left, inputs, 0, inputs // TILE_ROWS, rows, most, at, number_of)
         sparse_product(
             left, UNIT, inputs, at, number_of, most, pointer(b), b_row, into, c_row, pointer(bias), inputs, columns,
             rows, mode, pointer(panel),
         )  # fmt: skip
     else:
-        find_in_rows(left, inputs, rows, pointer(flags), at, number_of)
+        find_in_rows(left, inputs, 0, rows // TILE_ROWS, pointer(flags), at, number_of)
         sparse_product(
             left, inputs, UNIT, at, number_of, inputs, pointer(b), b_row, into, c_row, pointer(bias), rows, columns,
             inputs, mode, pointer(panel),
         )  # fmt: skip
 
 
-SIDE = st.integers(0, 70) | st.sampled_from([ROW - 1, ROW, ROW + 1, 2 * ROW, 255, 256, 257])
+SIDE = st.integers(0, 70) | st.sampled_from([ROW - 1, ROW, ROW + 1, 2 * ROW, 4 * ROW, 255, 256, 257])
 WIDTH = SIDE.filter(bool)
 INNER = st.integers(1, 70) | st.sampled_from(
     [PANEL_ROWS - 1, PANEL_ROWS, PANEL_ROWS + 1, 2 * PANEL_ROWS, 2 * PANEL_ROWS + 1]
@@ -106,7 +107,7 @@ class Case:
         self.result[:, : padded(columns)] = 0
         self.result[:, :columns] = draw.normal(size=(rows, columns))
         self.before = self.buffer.copy()
-        self.panel = np.full(PANEL_ROWS * ROW + GUARDS, GUARD, dtype)
+        self.panel = np.full(PANEL_SIZE + GUARDS, GUARD, dtype)
 
     def surrounded(self, matrix: np.ndarray, row: int, *, zeros: int = 0) -> np.ndarray:
         """The elements of a matrix whose rows are `row` long: zeros up to the column `zeros`, then NaN."""
@@ -127,7 +128,7 @@ class Case:
         assert (self.result[:, padded(self.columns) :] == GUARD).all(), "columns beyond"
         assert (self.buffer[:GUARDS] == GUARD).all(), "before the result"
         assert (self.buffer[len(self.buffer) - GUARDS :] == GUARD).all(), "behind the result"
-        assert (self.panel[PANEL_ROWS * ROW :] == GUARD).all(), "behind the panel"
+        assert (self.panel[PANEL_SIZE:] == GUARD).all(), "behind the panel"
 
 
 @DTYPES
