@@ -18,7 +18,7 @@ from backprop.compiled.layout import (
     rule_of,
 )
 from backprop.compiled.products import TILE_ROWS
-from backprop.compiled.teams import BARRIER_SIZE, GIVE_WAY, call_together, share_out
+from backprop.compiled.teams import BARRIER_SIZE, GIVE_WAY, Crew, share_out
 from backprop.network import Network, Parameters
 from backprop.samples import Samples
 from backprop.stack import Stack, Trial
@@ -61,7 +61,8 @@ class CompiledDescent:
         self._state, self._kept = State(*flat), list(zip(kept, flat, strict=False))
         self._blocked = plain and 2 * batch <= BLOCK_ROWS
         self._block = batch * (BLOCK_ROWS // batch) if self._blocked else batch
-        self._teams = share_out(len(trials), threads, 1 if self._blocked else batch)
+        self._teams = share_out(len(trials), threads, 1 if self._blocked else batch, self._size)
+        self._crew = Crew(sum(team.members for team in self._teams))
         self._scratches: list[Scratch] = []
         self._room = 0
 
@@ -83,7 +84,7 @@ class CompiledDescent:
             ]
         for parameters, flat in self._kept:
             copy_in(parameters, flat, self._net)
-        call_together(train_epoch, calls)
+        self._crew.call(train_epoch, calls)
         for parameters, flat in self._kept:
             copy_out(parameters, flat, self._net)
         return losses.sum(axis=0) / len(samples)

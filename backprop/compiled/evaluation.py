@@ -7,13 +7,16 @@ import numpy as np
 from backprop.backend import HostArray
 from backprop.compiled.epoch import evaluate_rows
 from backprop.compiled.layout import State, copy_in, data_of, layout, mostly_zeros, new_scratch, rule_of
-from backprop.compiled.teams import call_together
+from backprop.compiled.teams import Crew
 from backprop.network import Network, Parameters
 from backprop.samples import Samples
 from backprop.stack import Trial
 
 ROWS = 64
 """Rows that are evaluated at once."""
+
+WORTH_A_THREAD = 10**7
+"""Products of an evaluation, about a millisecond of them, below which starting a thread costs more than it saves."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +49,13 @@ def evaluate_compiled(
     data, samples = data_of(samples, dtype)
     order, sparse = np.arange(len(samples)), trials > 1 and mostly_zeros(samples)
     calls = []
+    if len(samples) * size * trials < WORTH_A_THREAD:
+        threads = 1
     for first in range(min(threads, trials)):
         scratch = new_scratch(net, rule, samples, dtype, block=ROWS, members=1, size=size, sparse=sparse)
         calls.append((
             *(net, rule, State(flat, nothing, nothing), data, order, scratch),
             *(np.arange(first, trials, threads), sums.loss, sums.hits, sums.squares),
         ))  # fmt: skip
-    call_together(evaluate_rows, calls)
+    Crew(len(calls)).call(evaluate_rows, calls)
     return sums

@@ -8,7 +8,7 @@ only when that takes long.
 import ctypes
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from threading import Barrier
 from typing import Any, NamedTuple
 
@@ -29,6 +29,10 @@ COUNT, ROUND = 0, 8
 ROWS_PER_MEMBER = 16
 """Fewest rows of a minibatch that a member of a team takes: with less the barriers cost more than it brings."""
 
+WORK_PER_MEMBER = 10**5
+"""Fewest products of a minibatch, rows by parameters, that a member of a team takes, for the same reason: 64-32-10 at
+32 has 77,000, and two threads take a quarter longer for it than one."""
+
 BARRIER_SIZE = 16
 """Entries of a barrier, an int64 array of zeros."""
 
@@ -46,34 +50,56 @@ class Team(NamedTuple):
     trials: HostArray
 
 
-def share_out(trials: int, threads: int, batch: int) -> list[Team]:
-    """Share out trials: to a thread each its own, or, where trials are fewer than threads, to each a team of them."""
-    members = min(threads // trials, batch // ROWS_PER_MEMBER)
+def share_out(trials: int, threads: int, batch: int, size: int) -> list[Team]:
+    """Share out trials of some size: to a thread each its own, or, where threads are more, to each a team of them."""
+    members = min(threads // trials, batch // ROWS_PER_MEMBER, batch * size // WORK_PER_MEMBER)
     if members > 1:
         return [Team(members, np.array([trial])) for trial in range(trials)]
     return [Team(1, np.arange(first, trials, threads)) for first in range(min(threads, trials))]
 
 
-def call_together(function: Callable[..., None], calls: Sequence[tuple[Any, ...]]) -> None:
-    """Call a compiled function with each of the arguments, at the same time; all must have come before one can end."""
-    if len(calls) == 1:
-        function(*calls[0])
-        return
-    # Members of a team wait for each other for ever: none may begin before all have a thread.
-    all_there = Barrier(len(calls))
+class Crew:
+    """Threads that are there before there is work, and stay for the next: starting them takes as long as a small epoch.
 
-    def call(arguments: tuple[Any, ...]) -> None:
-        all_there.wait()
-        function(*arguments)
+    Parameters
+    ----------
+    count : int
+        Threads, the one that calls included.
 
-    with ThreadPoolExecutor(len(calls)) as pool:
+    Raises
+    ------
+    RuntimeError
+        The system gives no more threads.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._others = ThreadPoolExecutor(count - 1) if count > 1 else None
+        if self._others is None:
+            return
+        # Members of a team wait for each other for ever: none may begin before all have a thread.
+        all_there = Barrier(count)
         try:
-            futures = [pool.submit(call, arguments) for arguments in calls]
+            waiting = [self._others.submit(all_there.wait) for _ in range(count - 1)]
         except RuntimeError:
             all_there.abort()
             raise
-        for future in futures:
-            future.result()
+        all_there.wait()
+        for thread in waiting:
+            thread.result()
+
+    def call(self, function: Callable[..., None], calls: Sequence[tuple[Any, ...]]) -> None:
+        """Call a compiled function with each of the arguments, at most as many as threads, at the same time."""
+        if self._others is None:
+            function(*calls[0])
+            return
+        others = [self._others.submit(function, *arguments) for arguments in calls[1:]]
+        try:
+            function(*calls[0])
+        finally:
+            # What they write on must not be let go of before they are done.
+            wait(others)
+        for other in others:
+            other.result()
 
 
 def give_way_address() -> int:
