@@ -19,6 +19,7 @@ from prefect_dask.task_runners import DaskTaskRunner
 from pydantic import BaseModel, ConfigDict
 
 from flows.compute.clusters import connect, slots, task_runner
+from flows.compute.devices import smallest_device
 from flows.compute.stack_training import StackAssignment, StackOutcome, train_assignment
 from flows.compute.stacking import pack
 from flows.data.store import DatasetReference, open_dataset
@@ -106,7 +107,7 @@ def search(dataset: DatasetReference, space: Space, run: SearchRun, compute: Com
                 device=compute.device,
                 stop_event=f"backprop-stop-{execution}",
             )
-            for place, stack in enumerate(pack(remaining, slots(client)))
+            for place, stack in enumerate(pack(remaining, slots(client), smallest_device(client, compute.device)))
         ]
         with _progress(client, assignments[0].progress_topic, listener, goal, len(before), scores):
             outcomes = _StackRuns(client, assignments).to_end()

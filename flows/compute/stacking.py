@@ -4,21 +4,21 @@ from collections import defaultdict
 from collections.abc import Sequence
 from itertools import pairwise
 
+import numpy as np
+
 from backprop import Architecture
-from flows.trials import PlannedTrial
+from backprop.optimizers import OPTIMIZERS
+from flows.compute.devices import DeviceFacts
+from flows.trials import DTYPE, PlannedTrial
 
-STACK_BYTES = 8 * 2**20
-"""Most bytes of parameters in a stack. Past the caches a stack gains nothing over its trials one by one."""
-
-STACK_TRIALS = 64
-"""Most trials in a stack: throughput on a CPU peaks near it and falls behind it (docs/architecture.md)."""
+ITEM_BYTES = np.dtype(DTYPE).itemsize
 
 
-def pack(trials: Sequence[PlannedTrial], slots: int) -> list[list[PlannedTrial]]:
+def pack(trials: Sequence[PlannedTrial], slots: int, facts: DeviceFacts) -> list[list[PlannedTrial]]:
     """Group trials that can share a stack and cut the groups so that `slots` workers have work; longest first.
 
     Trials share a stack if they have the same architecture, batch size and kind of optimiser. Their rates, seeds
-    and numbers of epochs may differ.
+    and numbers of epochs may differ. No stack is larger than `facts` allow, save for a trial that is so alone.
     """
     groups: dict[tuple[Architecture, int, str], list[PlannedTrial]] = defaultdict(list)
     for trial in trials:
@@ -28,13 +28,18 @@ def pack(trials: Sequence[PlannedTrial], slots: int) -> list[list[PlannedTrial]]
     stacks = [
         stack
         for group in groups.values()
-        for stack in _cut(group, min(share, STACK_TRIALS, _fitting(group[0].architecture)))
+        for stack in _cut(group, min(share, facts.stack_trials, max(1, facts.stack_bytes // trial_bytes(group[0]))))
     ]
     return sorted(stacks, key=_work, reverse=True)
 
 
-def _fitting(architecture: Architecture) -> int:
-    return max(1, STACK_BYTES // (4 * architecture.parameter_count))
+def trial_bytes(trial: PlannedTrial) -> int:
+    """Return the bytes a trial takes in a stack: its parameters, the optimiser's memories, and a gradient.
+
+    Parameters and memories count twice: a stack keeps them once as matrices and once as its loops have them.
+    """
+    memories = len(OPTIMIZERS[trial.hyperparameters.optimizer].memories)
+    return ITEM_BYTES * trial.architecture.parameter_count * (2 * (1 + memories) + 1)
 
 
 def _cut(group: list[PlannedTrial], most: int) -> list[list[PlannedTrial]]:

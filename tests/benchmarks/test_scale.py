@@ -16,7 +16,7 @@ from benchmarks.scale import cli, mapped_rows, rows, workload
 from benchmarks.scale.model import H100, LOSSES, NOTE, Model, fit, update_on_gpu
 from benchmarks.scale.sizes import FULL, QUICK
 from benchmarks.scale.width import overtaken_at
-from flows.compute.stacking import STACK_TRIALS
+from flows.compute.devices import CPU_TRIALS
 
 pytest.importorskip("matplotlib")
 
@@ -186,7 +186,7 @@ def test_stacks_are_few_full_and_equal(trials, most):
 
 def test_the_largest_sizes_are_the_issues():
     assert FULL.trials == tuple(2**k for k in range(13))
-    assert FULL.stack_trials == STACK_TRIALS
+    assert FULL.stack_trials == CPU_TRIALS
     assert max(FULL.widths) == 4096
     assert max(FULL.rows) == 10**7
     assert max(FULL.rows) * 64 * 4 > FULL.memory_limit

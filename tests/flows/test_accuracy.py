@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from flows.compute.devices import DeviceFacts
 from flows.compute.stack_training import StackAssignment, train_assignment
 from flows.compute.stacking import pack
 from flows.data.sources import read_source
@@ -29,7 +30,7 @@ def winners_test_metrics(dataset: Dataset, space_name: str, tracking: Tracking) 
     space = load_space(space_name)
     trials = [plan_trial(dataset, hyperparameters) for hyperparameters in expand(space)]
     with search_run(tracking, dataset, space_name, space) as run:
-        for place, stack in enumerate(pack(trials, slots=1)):
+        for place, stack in enumerate(pack(trials, slots=1, facts=DeviceFacts(stack_bytes=2**28, stack_trials=64))):
             train_assignment(
                 StackAssignment(
                     name=f"stack-{place}",

@@ -6,9 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backprop import Architecture
-from flows.compute.stacking import STACK_BYTES, STACK_TRIALS, pack
+from flows.compute.devices import DeviceFacts
+from flows.compute.stacking import pack, trial_bytes
 from flows.parameters import Hyperparameters
 from flows.trials import PlannedTrial, trial_key
+
+FACTS = DeviceFacts(stack_bytes=2**23, stack_trials=24)
 
 
 def alike(trial: PlannedTrial) -> tuple[object, ...]:
@@ -49,34 +52,42 @@ trials = st.lists(
 
 @given(trials=trials, slots=st.integers(1, 9))
 def test_every_trial_is_in_exactly_one_stack_with_its_like(trials: list[PlannedTrial], slots: int) -> None:
-    stacks = pack(trials, slots)
+    stacks = pack(trials, slots, FACTS)
 
     assert Counter(t.key for stack in stacks for t in stack) == Counter(t.key for t in trials)
     assert all(len({alike(t) for t in stack}) == 1 for stack in stacks)
-    assert max(map(len, stacks)) <= STACK_TRIALS
+    assert max(map(len, stacks)) <= FACTS.stack_trials
 
 
 @given(trials=trials, slots=st.integers(1, 9))
 def test_the_longest_stack_is_first(trials: list[PlannedTrial], slots: int) -> None:
     work = [
-        sum(t.architecture.parameter_count * t.hyperparameters.epochs for t in stack) for stack in pack(trials, slots)
+        sum(t.architecture.parameter_count * t.hyperparameters.epochs for t in stack)
+        for stack in pack(trials, slots, FACTS)
     ]
 
     assert work == sorted(work, reverse=True)
 
 
 def test_one_group_is_cut_so_that_every_worker_has_a_stack() -> None:
-    stacks = pack([planned((8,), 32, 5, seed) for seed in range(8)], slots=4)
+    stacks = pack([planned((8,), 32, 5, seed) for seed in range(8)], slots=4, facts=FACTS)
 
     assert [len(stack) for stack in stacks] == [2, 2, 2, 2]
 
 
 def test_a_stack_of_large_networks_stays_within_its_bytes() -> None:
-    stacks = pack([planned((1024,), 32, 5, seed, inputs=1024) for seed in range(8)], slots=1)
+    stacks = pack([planned((256,), 32, 5, seed, inputs=1024) for seed in range(8)], slots=1, facts=FACTS)
 
-    assert all(len(stack) * 4 * stack[0].architecture.parameter_count <= STACK_BYTES for stack in stacks)
+    assert all(len(stack) * trial_bytes(stack[0]) <= FACTS.stack_bytes for stack in stacks)
     assert len(stacks) > 1
 
 
 def test_a_network_larger_than_a_stack_may_be_still_trains() -> None:
-    assert [len(stack) for stack in pack([planned((4096,), 32, 5, 0, inputs=4096)], slots=2)] == [1]
+    assert [len(stack) for stack in pack([planned((4096,), 32, 5, 0, inputs=4096)], slots=2, facts=FACTS)] == [1]
+
+
+def test_an_optimiser_with_memories_makes_a_trial_larger() -> None:
+    sgd, adam = (trial_bytes(planned((8,), 32, 5, 0, optimizer=name)) for name in ("sgd", "adam"))
+
+    assert sgd < adam
+    assert sgd >= 2 * 4 * planned((8,), 32, 5, 0).architecture.parameter_count
