@@ -21,7 +21,7 @@ from benchmarks.scale.tracking import measure_tracking
 from benchmarks.scale.trials import measure_trials
 from benchmarks.scale.width import measure_width, overtaken_at
 from benchmarks.scale.workers import measure_workers
-from flows.compute.stacking import STACK_TRIALS
+from flows.compute.devices import CPU_TRIALS
 
 BAD_INPUT = 2
 PARTS = ("trials", "width", "rows", "workers")
@@ -66,7 +66,7 @@ def measure(parts: tuple[str, ...], sizes: Sizes, scratch: Path | None, tell: Ca
         started = time.perf_counter()
         tell(part)
         if part == "trials":
-            result[part] = list(measure_trials(sizes, STACK_TRIALS))
+            result[part] = list(measure_trials(sizes, CPU_TRIALS))
         elif part == "width":
             result[part] = list(measure_width(sizes))
             result["blas_overtakes_at_width"] = overtaken_at(result[part])
