@@ -386,12 +386,14 @@ def _output(shape, trial, desk, at, first, low, rows, size):
     """Write delta of the last layer for some rows of a minibatch, and return the sum of their losses."""
     last = shape.layers - 1
     units, row, source = _at(shape, last, first, low), shape.row[last], at + first + low
-    z, delta, y = further(desk.z, units), further(desk.delta, units), further(desk.y, source * shape.outputs)
+    z, delta, y = further(desk.z, units), further(desk.delta, units), further(desk.y, source * row)
     keep, lift = number(z, trial.keep), number(z, trial.lift)
     scale = (number(z, trial.rate) if shape.plain else number(z, 1)) / number(z, size)
     weights = further(desk.weights, source)
     if shape.loss == CROSS_ENTROPY and shape.phi == SOFTMAX:
-        return softmax_cross_entropy(z, y, rows, shape.outputs, row, keep, lift, scale, weights, desk.weighted, delta)
+        return softmax_cross_entropy(
+            z, y, rows, shape.outputs, row, keep, lift, scale, weights, desk.weighted, delta, desk.yhat
+        )
     return elementwise_loss(
         shape.loss, shape.phi, z, y, rows, shape.outputs, row, keep, lift, scale, weights, desk.weighted, delta,
         desk.yhat,
@@ -464,7 +466,7 @@ def _hits(shape, desk, z, rows):
     hits, outputs, row = 0.0, shape.outputs, shape.row[shape.layers - 1]
     labels = shape.loss == BINARY_CROSS_ENTROPY or outputs == 1
     for i in range(rows):
-        logits, y = further(z, i * row), further(desk.y, i * outputs)
+        logits, y = further(z, i * row), further(desk.y, i * row)
         right = True
         if labels:
             _value(shape.phi, logits, desk.yhat, outputs)
@@ -492,7 +494,7 @@ def _add_squares(shape, desk, z, rows, squares):
     """Add the squared residuals of every output, as the weights of the rows count."""
     outputs, row = shape.outputs, shape.row[shape.layers - 1]
     for i in range(rows):
-        y, weight = further(desk.y, i * outputs), desk.weights[i] if desk.weighted else number(z, 1)
+        y, weight = further(desk.y, i * row), desk.weights[i] if desk.weighted else number(z, 1)
         _value(shape.phi, further(z, i * row), desk.yhat, outputs)
         for c in range(outputs):
             residual = desk.yhat[c] - y[c]

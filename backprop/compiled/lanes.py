@@ -95,10 +95,7 @@ def spread(typing_context: Any, start: Any, offset: Any) -> Any:  # noqa: ARG001
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         vector = context.get_value_type(signature.return_type)
-        undefined = ir.Constant(vector, ir.Undefined)
-        value = builder.load(builder.gep(arguments[0], [arguments[1]]))
-        first = builder.insert_element(undefined, value, _INDEX(0))
-        return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(_INDEX, LANES), [0] * LANES))
+        return _in_every_lane(builder, vector, builder.load(builder.gep(arguments[0], [arguments[1]])))
 
     return Lanes(start.dtype)(start, types.intp), build
 
@@ -149,6 +146,44 @@ def minus(typing_context: Any, a: Any, b: Any) -> Any:  # noqa: ARG001 - Numba's
 
 
 @intrinsic
+def larger(typing_context: Any, a: Any, b: Any) -> Any:  # noqa: ARG001 - Numba's signature
+    """Return the larger of a and b, lane by lane; b where one of them is NaN."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001 - Numba's signature
+        return builder.select(builder.fcmp_ordered(">", *arguments), *arguments)
+
+    return a(a, b), build
+
+
+@intrinsic
+def largest(typing_context: Any, lanes: Any) -> Any:  # noqa: ARG001 - Numba's signature
+    """Return the largest of the lanes in every lane; any of them where one is NaN."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001 - Numba's signature
+        value, apart = arguments[0], LANES // 2
+        while apart:
+            # Every lane is compared with the one `apart` places on, around the end.
+            places = [(lane + apart) % LANES for lane in range(LANES)]
+            moved = builder.shuffle_vector(value, value, ir.Constant(ir.VectorType(_INDEX, LANES), places))
+            value = builder.select(builder.fcmp_ordered(">", value, moved), value, moved)
+            apart //= 2
+        return value
+
+    return lanes(lanes), build
+
+
+@intrinsic
+def every(typing_context: Any, value: Any) -> Any:  # noqa: ARG001 - Numba's signature
+    """Return a number in every lane."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vector = context.get_value_type(signature.return_type)
+        return _in_every_lane(builder, vector, arguments[0])
+
+    return Lanes(value)(value), build
+
+
+@intrinsic
 def total(typing_context: Any, lanes: Any) -> Any:  # noqa: ARG001 - Numba's signature
     """Return the sum of the lanes, in any order."""
 
@@ -179,6 +214,12 @@ def byte_pointer_to(typing_context: Any, address: Any) -> Any:  # noqa: ARG001 -
         return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
 
     return types.CPointer(types.uint8)(types.intp), build
+
+
+def _in_every_lane(builder: Any, vector: Any, value: Any) -> Any:
+    undefined = ir.Constant(vector, ir.Undefined)
+    first = builder.insert_element(undefined, value, _INDEX(0))
+    return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(_INDEX, LANES), [0] * LANES))
 
 
 def _vector_at(context: Any, builder: Any, arguments: Any, lanes: Lanes) -> Any:

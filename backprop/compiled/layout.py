@@ -127,7 +127,7 @@ class Scratch(NamedTuple):
 
     Attributes
     ----------
-    x, y, weights : (P, D), (P, C) and (P,) arrays
+    x, y, weights : (P, D), (P, padded C) and (P,) arrays
         A piece of the samples.
     block : int
         Rows of a block.
@@ -263,7 +263,7 @@ def new_scratch(
     own_h = rule.dropout or any(code in KEEPS_Z for code in net.sigma)
     return Scratch(
         x=np.empty((blocks * block, inputs), dtype),
-        y=np.empty((blocks * block, outputs), dtype),
+        y=np.zeros((blocks * block, padded(outputs)), dtype),
         # Also where these samples have none: those of the next epoch may have.
         weights=np.empty(blocks * block, dtype),
         block=block,

@@ -20,8 +20,10 @@ def gather(data, order, start, rows, x, y, weights, me, members):
     ----------
     data : Data
     order : pointer to int64
+    y : pointer
+        Has padded rows; what fills them up stays as it is.
     """
-    inputs, outputs = data.inputs, data.outputs
+    inputs, outputs, row = data.inputs, data.outputs, padded(data.outputs)
     for i in range(me, rows, members):
         source = order[start + i]
         to = further(x, i * inputs)
@@ -35,7 +37,7 @@ def gather(data, order, start, rows, x, y, weights, me, members):
                 to[j] = real[j]
         target = further(pointer_to(data.y, y), source * outputs)
         for j in range(outputs):
-            y[i * outputs + j] = target[j]
+            y[i * row + j] = target[j]
         if data.weighted:
             weights[i] = pointer_to(data.weights, x)[source]
 

@@ -12,7 +12,21 @@ import numpy as np
 from backprop.activations import LEAKY_RELU_SLOPE
 from backprop.compiled.compiling import inlined, part
 from backprop.compiled.elementary import exp, tanh
-from backprop.compiled.lanes import further, number
+from backprop.compiled.lanes import (
+    LANES,
+    add_product,
+    every,
+    further,
+    larger,
+    largest,
+    load,
+    minus,
+    number,
+    plus,
+    store,
+    total,
+    zeros,
+)
 from backprop.randomness import ELEMENT
 
 IDENTITY, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, SOFTPLUS, GELU, SILU, SOFTMAX = range(10)
@@ -29,6 +43,9 @@ ACTIVATION_CODES = {
     "silu": SILU,
 }
 """The elementwise activations that are compiled."""
+
+FAR_BELOW = -(2.0**100)
+"""Added to what is no logit; far above the least number, so that no difference from a logit overflows."""
 
 KEEPS_Z = (GELU, SILU)
 """Activations whose derivative is taken from z; that of the others is taken from a."""
@@ -132,46 +149,55 @@ def softmax(z, a, count):
 
 
 @part
-def softmax_cross_entropy(z, y, rows, classes, row, keep, lift, scale, weights, weighted, delta):
+def softmax_cross_entropy(z, y, rows, classes, row, keep, lift, scale, weights, weighted, delta, is_class):
     """Write `scale (softmax(z) - y)` to delta, and return the sum of the rows' `log sum_j e^{z_j} - sum_l y_l z_l`.
 
     Parameters
     ----------
     y : pointer
-        Targets, (rows, classes). They count as `keep y + lift`, which smooths labels.
+        Targets, with zeros where there are no classes. They count as `keep y + lift`, which smooths labels.
     row : int
-        Columns of z and delta, of which the first `classes` count; delta gets 0 in the others.
+        Columns of z, y and delta, a multiple of `LANES`, of which the first `classes` count. z and y have 0 in the
+        others, and delta gets it.
     weights, weighted : pointer, bool
         Of the rows, and whether they are looked at.
+    is_class : pointer
+        Scratch, (row,).
     """
-    zero, one = number(z, 0), number(z, 1)
+    one, far, near = number(z, 1), every(number(z, FAR_BELOW)), every(number(z, -FAR_BELOW))
     total_loss = 0.0
+    for c in range(row):
+        is_class[c] = one if c < classes else number(z, 0)
     for i in range(rows):
         at = i * row
-        largest = z[at]
-        for c in range(1, classes):
-            largest = largest if z[at + c] <= largest else z[at + c]
-        for c in range(classes):
-            # The logits are not needed any more: their place keeps the shifted ones.
-            z[at + c] -= largest
-        for c in range(classes, row):
-            z[at + c] = zero
-    # Over all columns, so that no row has a remainder that does not fill a vector.
+        # Columns that are none of the classes go far below them: never the largest, and their exponential is nothing.
+        top = plus(load(z, at), add_product(near, load(is_class, 0), far))
+        for c in range(LANES, row, LANES):
+            top = larger(top, plus(load(z, at + c), add_product(near, load(is_class, c), far)))
+        top = largest(top)
+        # The logits are not needed any more: their place keeps the shifted ones.
+        for c in range(0, row, LANES):
+            store(z, at + c, minus(plus(load(z, at + c), add_product(near, load(is_class, c), far)), top))
     for i in range(rows * row):
         delta[i] = exp(z[i])
+    keeps, lifts = every(keep), every(lift)
     for i in range(rows):
-        at, to = i * row, i * classes
-        total, product = zero, zero
-        for c in range(classes):
-            total += delta[at + c]
-            product += (keep * y[to + c] + lift) * z[at + c]
+        at = i * row
+        sums, products = zeros(z), zeros(z)
+        for c in range(0, row, LANES):
+            counts = load(is_class, c)
+            sums = add_product(counts, load(delta, at + c), sums)
+            wanted = add_product(keeps, load(y, at + c), add_product(lifts, counts, zeros(z)))
+            products = add_product(wanted, load(z, at + c), products)
+        sum_of_all = total(sums)
         weight = weights[i] if weighted else one
-        part, pull = scale * weight / total, scale * weight
-        for c in range(classes):
-            delta[at + c] = part * delta[at + c] - pull * (keep * y[to + c] + lift)
-        for c in range(classes, row):
-            delta[at + c] = zero
-        total_loss += weight * (number(z, math.log(total)) - product)
+        part, pull = every(scale * weight / sum_of_all), every(-scale * weight)
+        for c in range(0, row, LANES):
+            counts = load(is_class, c)
+            wanted = add_product(keeps, load(y, at + c), add_product(lifts, counts, zeros(z)))
+            exponentials = add_product(counts, load(delta, at + c), zeros(z))
+            store(delta, at + c, add_product(part, exponentials, add_product(pull, wanted, zeros(z))))
+        total_loss += weight * (number(z, math.log(sum_of_all)) - total(products))
     return total_loss
 
 
@@ -187,7 +213,7 @@ def elementwise_loss(loss, phi, z, y, rows, outputs, row, keep, lift, scale, wei
     zero, half, one, two = number(z, 0), number(z, 0.5), number(z, 1), number(z, 2)
     total_loss = 0.0
     for i in range(rows):
-        logits, slope, target = further(z, i * row), further(delta, i * row), further(y, i * outputs)
+        logits, slope, target = further(z, i * row), further(delta, i * row), further(y, i * row)
         weight = weights[i] if weighted else one
         sample = zero
         if loss in (BINARY_CROSS_ENTROPY, CROSS_ENTROPY):

@@ -47,8 +47,9 @@ def call_loss(loss, phi, z, y, rows, outputs, row, keep, lift, scale, weights, d
     keep, lift, scale = number(to, keep), number(to, lift), number(to, scale)
     if loss == CROSS_ENTROPY and phi == SOFTMAX:
         return softmax_cross_entropy(
-            to, pointer(y), rows, outputs, row, keep, lift, scale, pointer(weights), weighted, pointer(delta)
-        )
+            to, pointer(y), rows, outputs, row, keep, lift, scale, pointer(weights), weighted, pointer(delta),
+            pointer(yhat),
+        )  # fmt: skip
     return elementwise_loss(
         loss, phi, to, pointer(y), rows, outputs, row, keep, lift, scale, pointer(weights), weighted, pointer(delta),
         pointer(yhat),
@@ -108,18 +109,19 @@ def loss_and_delta(
     """The sum of the losses and `scale dL/dz` of the compiled stages, after a look at what they leave alone."""
     rows, outputs = z.shape
     row = padded(outputs)
-    wide = np.zeros((rows, row), z.dtype)
-    wide[:, :outputs] = z
+    wide, targets = np.zeros((2, rows, row), z.dtype)
+    wide[:, :outputs], targets[:, :outputs] = z, y
     delta, yhat = np.full(rows * row + 1, GUARD, z.dtype), np.full(row + 1, GUARD, z.dtype)
     outcomes = outputs if loss == "cross_entropy" else 2
     total = call_loss(
-        LOSS_CODES[loss], ACTIVATION_CODES.get(phi, SOFTMAX), wide.ravel(), np.ascontiguousarray(y.ravel(), z.dtype),
+        LOSS_CODES[loss], ACTIVATION_CODES.get(phi, SOFTMAX), wide.ravel(), targets.ravel(),
         rows, outputs, row, 1 - smoothing, smoothing / outcomes, scale,
         np.empty(0, z.dtype) if weights is None else weights.astype(z.dtype), delta, yhat,
     )  # fmt: skip
     assert delta[-1] == yhat[-1] == GUARD
     delta = delta[:-1].reshape(rows, row)
-    assert (delta[:, outputs:] == 0).all(), "columns filled up"
+    # Of a loss that is none nothing is used any more.
+    assert not np.isfinite(total) or (delta[:, outputs:] == 0).all(), "columns filled up"
     return total, delta[:, :outputs]
 
 
