@@ -135,7 +135,8 @@ def test_a_stack_is_trained_by_no_more_threads_than_that(threads, monkeypatch):
     stack = Stack(Architecture(4, (5,), 3), 8, (Trial(0.1, 1),) * 3)
     samples = drawn(stack.architecture, 30)
     list(backprop.train(stack, samples, samples, COMPILED))
-    assert made == ([] if threads == 1 else [2, 2])
+    # The thread that calls is one of them. The evaluation of so few samples is not worth a second.
+    assert made == ([] if threads == 1 else [1])
 
 
 # Processes
@@ -193,7 +194,7 @@ def test_what_is_compiled_is_kept_until_any_source_of_the_package_changes(tmp_pa
     assert measured() == (1, 0, loss)
 
     source = tmp_path / "backprop" / "compiled" / "stages.py"
-    formula = "total_loss += weight * (number(z, math.log(total)) - product)"
+    formula = "total_loss += weight * (number(z, math.log(sum_of_all)) - total(products))"
     text = source.read_text(encoding="utf-8")
     assert formula in text
     source.write_text(text.replace(formula, formula + " + weight"), encoding="utf-8")
