@@ -21,7 +21,9 @@ import backprop
 from backprop import Architecture, Network, Stack, Training, Trial, register_activation, register_loss, select_backend
 from backprop.activations import ACTIVATIONS
 from backprop.compiled.backend import CompiledBackend, compiles, thread_limit
+from backprop.compiled.compiling import sources
 from backprop.compiled.descent import CompiledDescent
+from backprop.compiled.epoch import evaluate_rows, train_epoch
 from backprop.losses import LOSSES
 from backprop.optimizers import OPTIMIZERS, SGD
 
@@ -165,38 +167,52 @@ print("numba" in sys.modules)
     assert python(code, REPOSITORY).split() == ["False", "True"]
 
 
-MEASURES = """
-import json, numpy as np
-import backprop
-from backprop.compiled import epoch
-from backprop.compiled.backend import CompiledBackend
-architecture = backprop.Architecture(3, (4,), 2)
-network = backprop.Network(architecture, CompiledBackend(np))
-parameters = backprop.initial_parameters(architecture, [0], "float64")
-samples = backprop.Samples(np.ones((5, 3)), np.eye(2)[[0, 1, 0, 1, 0]])
-measured = backprop.training.evaluate(network, parameters, samples, "classification", "val")
-hits, misses = [sum(count.values()) for count in epoch.evaluate_rows.stats[1:]]
-print(json.dumps([backprop.__file__, hits, misses, measured["val/loss"].item()]))
+@pytest.mark.parametrize("function", [train_epoch, evaluate_rows])
+def test_what_python_calls_closes_over_a_digest_of_all_sources(function):
+    assert sources() in [cell.cell_contents for cell in function.py_func.__closure__]
+
+
+PART = """
+from tiny.compiling import part
+
+@part
+def grown(x):
+    return x + 1
+"""
+
+ENTRY = """
+import json
+from tiny.compiling import entry, sources
+from tiny.part import grown
+
+def _entries(sources):
+    @entry
+    def called(x):
+        sources
+        return grown(x)
+
+    return called
+
+called = _entries(sources())
+result = called(1.0)
+print(json.dumps([*(sum(count.values()) for count in called.stats[1:]), result]))
 """
 
 
-@pytest.mark.slow
-def test_what_is_compiled_is_kept_until_any_source_of_the_package_changes(tmp_path):
-    shutil.copytree(REPOSITORY / "backprop", tmp_path / "backprop", ignore=shutil.ignore_patterns("__pycache__"))
+def test_what_is_compiled_is_kept_until_any_source_of_its_package_changes(tmp_path):
+    """On a package of three modules, one of them the real `compiling.py`: the loops would take a minute."""
+    package = tmp_path / "tiny"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    shutil.copy(REPOSITORY / "backprop" / "compiled" / "compiling.py", package)
+    (package / "part.py").write_text(PART, encoding="utf-8")
+    (package / "entry.py").write_text(ENTRY, encoding="utf-8")
 
-    def measured() -> tuple[int, int, float]:
-        where, *rest = json.loads(python(MEASURES, tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "kept")))
-        assert Path(where).is_relative_to(tmp_path)
-        return tuple(rest)
+    def hits_misses_result() -> list[float]:
+        return json.loads(python("import tiny.entry", tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "kept")))
 
-    hits, misses, loss = measured()
-    assert (hits, misses) == (0, 1)
-    assert measured() == (1, 0, loss)
-
-    source = tmp_path / "backprop" / "compiled" / "stages.py"
-    formula = "total_loss += weight * (number(z, math.log(sum_of_all)) - total(products))"
-    text = source.read_text(encoding="utf-8")
-    assert formula in text
-    source.write_text(text.replace(formula, formula + " + weight"), encoding="utf-8")
-    assert measured() == (0, 1, pytest.approx(loss + 1))
-    assert measured()[:2] == (1, 0)
+    assert hits_misses_result() == [0, 1, 2.0]
+    assert hits_misses_result() == [1, 0, 2.0]
+    (package / "part.py").write_text(PART.replace("x + 1", "x + 10"), encoding="utf-8")
+    assert hits_misses_result() == [0, 1, 11.0]
+    assert hits_misses_result() == [1, 0, 11.0]
