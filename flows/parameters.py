@@ -8,7 +8,9 @@ from backprop.activations import activation
 from backprop.optimizers import optimizer
 from flows.data.splitting import SplitParameters
 
-TaskChoice = Literal["auto", "classification", "regression"]
+TaskChoice = Literal["auto", "classification", "regression", "multilabel"]
+
+DATA = "A built-in data set (digits, wine, ...), a file, a directory, or what docs/datasets.md lists"
 
 
 def _known_activation(name: str) -> str:
@@ -87,18 +89,37 @@ class ComputeParameters(Strict):
     )
 
 
-class TrainParameters(Strict):
+class IngestParameters(Strict):
+    """Everything the `ingest` flow is told."""
+
+    data: str = Field(description=DATA)
+    target: str | tuple[str, ...] | None = Field(
+        default=None, description="Target column, or a list of them; none where the source brings its own"
+    )
+    task: TaskChoice = Field(default="auto", description="auto decides by the target's values")
+    preparation: str | None = Field(
+        default=None, description="YAML file of the preparation; written if there is none, and used if there is"
+    )
+    split: SplitParameters = SplitParameters()
+    datasets: str = Field(
+        default="datasets", description="Where the prepared datasets are: a directory, or a URL such as s3://..."
+    )
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The target columns that were named, whether as one name or as a list; empty if none was."""
+        if self.target is None:
+            return ()
+        return (self.target,) if isinstance(self.target, str) else self.target
+
+
+class TrainParameters(IngestParameters):
     """Everything the `train` flow is told."""
 
-    data: str = Field(description="digits, breast_cancer, diabetes, wine, FILE.csv, FILE.parquet or idx:DIRECTORY")
-    target: str | None = Field(default=None, description="Target column of a CSV or Parquet file")
-    task: TaskChoice = Field(default="auto", description="auto decides by the target's values")
     space: str = Field(default="quick", description="A bundled search space or a YAML file")
     experiment: str | None = Field(default=None, description="MLflow experiment; the dataset's name if empty")
     model: str | None = Field(default=None, description="Registered model; the experiment's name if empty")
-    split: SplitParameters = SplitParameters()
     compute: ComputeParameters = ComputeParameters()
-    datasets: str = Field(default="datasets", description="Directory of the prepared datasets")
 
     def experiment_for(self, dataset_name: str) -> str:
         """Return the MLflow experiment: the one named, or the dataset's name."""

@@ -11,7 +11,7 @@ So the split is stratified to within a row and the same on every machine, and
 """
 
 from hashlib import blake2b
-from typing import NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -28,23 +28,35 @@ LEAST_ROWS_A_STRATUM = 20
 
 
 class SplitParameters(BaseModel):
-    """How the rows are split: fractions of all rows, and the seed of the order they are drawn in.
+    """How the rows are split, and the seed of the order they are drawn in.
 
+    ``random`` draws rows, stratified by the target; ``group`` draws whole groups of rows that agree in ``column``;
+    ``time`` trains on the oldest rows by ``column`` and tests on the newest; ``column`` does what the column says.
     Where a source brings its own test rows, ``test`` has no effect and ``validation`` is a fraction of the others.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    validation: float = Field(default=0.15, gt=0, lt=1)
-    test: float = Field(default=0.15, gt=0, lt=1)
-    seed: int = Field(default=0, ge=0, lt=2**63)
+    by: Literal["random", "group", "time", "column"] = Field(
+        default="random", description="random, group, time or column: what decides the part of a row"
+    )
+    column: str | None = Field(
+        default=None, description="The column of the groups, of the time, or of train/validation/test"
+    )
+    validation: float = Field(default=0.15, gt=0, lt=1, description="Fraction of the rows that validates")
+    test: float = Field(default=0.15, gt=0, lt=1, description="Fraction of the rows that tests")
+    seed: int = Field(default=0, ge=0, lt=2**63, description="Draws the rows or the groups")
 
     @model_validator(mode="after")
-    def _leave_rows_to_train(self) -> Self:
+    def _fields_agree(self) -> Self:
         if self.validation + self.test >= 1:
             raise ValueError(
                 f"validation ({self.validation}) and test ({self.test}) must sum to less than 1: the rest is trained on"
             )
+        if self.by == "random" and self.column is not None:
+            raise ValueError(f"a random split has no column ({self.column!r}); say by what: group, time or column")
+        if self.by != "random" and self.column is None:
+            raise ValueError(f"a split by {self.by} needs a column")
         return self
 
 
