@@ -59,12 +59,15 @@ class Staged:
         columns, so what is computed piece by piece is the same whatever kind of file the rows came from.
         A column has the same pandas type in every piece: see `column`.
         """
-        names = list(self.names if columns is None else columns)
-        chunk = rows_per_chunk(len(names))
         start = 0
-        for table in self._tables(names, chunk):
+        for table in self.tables(columns):
             yield self._frame(table, start)
             start += table.num_rows
+
+    def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Yield the same pieces as Arrow tables, in the types of ``schema``."""
+        names = list(self.names if columns is None else columns)
+        return self._read(names, rows_per_chunk(len(names)))
 
     def column(self, name: str) -> pd.Series:
         """Return one column whole.
@@ -72,11 +75,11 @@ class Staged:
         Integers and floats are NumPy's; integers with gaps are float64, a gap being NaN. Booleans are bool, or
         pandas' boolean where there are gaps; text is str; dates are datetime64[us].
         """
-        (table,) = self._tables([name], max(1, self.rows))
+        (table,) = self._read([name], max(1, self.rows))
         return self._frame(table, 0)[name]
 
-    def _tables(self, names: list[str], rows: int) -> Iterator[pa.Table]:
-        """Yield tables of exactly so many rows, and a last one of those that are left; one that is empty if all are."""
+    def _read(self, names: list[str], rows: int) -> Iterator[pa.Table]:
+        """Yield tables of exactly so many rows, then one of what is left; one that is empty if there are no rows."""
         wanted = sorted(self.schema.get_field_index(name) for name in names)
         options = pa.ipc.IpcReadOptions(included_fields=wanted)
         with pa.OSFile(str(self.path)) as file, pa.ipc.open_file(file, options=options) as reader:
@@ -92,7 +95,9 @@ class Staged:
                     held.append(batch)
                     count += batch.num_rows
             if held or not self.rows:
-                yield pa.Table.from_batches(held, reader.schema).select(names)
+                yield pa.Table.from_batches(held, pa.schema([self.schema.field(place) for place in wanted])).select(
+                    names
+                )
 
     def _frame(self, table: pa.Table, start: int) -> pd.DataFrame:
         """Return a piece as pandas has it, with one type for each column whatever is missing in this piece."""
