@@ -1,134 +1,144 @@
-"""CSV files: a header in the first line, commas, UTF-8 with or without a byte order mark."""
+"""CSV and TSV files: a header, any usual delimiter, UTF-8 with or without a byte order mark, plain or compressed."""
 
-import csv
+import io
 import re
-from functools import partial
-from itertools import islice
-from pathlib import Path
+from collections import deque
+from collections.abc import Iterator
 
-import pandas as pd
+import pyarrow as pa
+import pyarrow.csv as pc
 
-from flows.data.sources.files import check_columns, existing_file, first_line
-from flows.data.sources.table import Table
-from flows.errors import SourceError, TableError
+from flows.data.sources.columns import check_names
+from flows.data.sources.csv_faults import fault_of, has_open_quote, line_of_row, records
+from flows.data.sources.csv_header import Header, read_header
+from flows.data.sources.file_table import Format, ValueTooWide
+from flows.data.sources.files import DataFile
+from flows.errors import SourceError
 
-USAGE = "PATH.csv"
+# Measured: smaller blocks cost more calls, larger ones leave the processor's cache.
+BLOCK_BYTES = 2**20
+# The words that pandas.read_csv counts as missing.
+MISSING = [
+    *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A"),
+    *("NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
+]
+TRUE, FALSE = ["True", "TRUE", "true"], ["False", "FALSE", "false"]
+NOT_CONVERTED = re.compile(r"In CSV column #(\d+): .*?CSV conversion error to .*?: invalid value '(.*)'", re.DOTALL)
 
 
-def claims(data: str) -> bool:
-    """Tell whether ``data`` is the path of a CSV file."""
-    return data.lower().endswith(".csv")
-
-
-def check(data: str, target: str | None) -> None:
-    """Raise what ``read`` would raise of the file and its header, without reading the rows."""
-    usable_target(data, existing_file(data), target)
-
-
-def read(data: str, target: str | None) -> Table:
-    """Read a CSV file; empty fields and the words pandas knows for them (NA, null) are missing values.
+def read_schema(file: DataFile) -> pa.Schema:
+    """Return the columns with the types that the first block shows; null where it shows no value.
 
     Raises
     ------
     SourceError
-        If the file cannot be read as CSV.
+        If the header or the first rows are not those of a table, or there are no rows.
     TableError
-        If its header is not one usable name a column, or the target is not among them.
+        If a column has no name or shares it.
     """
-    path = existing_file(data)
-    target = usable_target(data, path, target)
-    frame = read_frame(data, path)
-    return Table(
-        name=path.stem,
-        uri=data,
-        features=frame.drop(columns=target),
-        target=frame[target],
-        locate=partial(line_of_row, path),
+    header = read_header(file)
+    check_names(file.uri, header.names)
+    try:
+        with open_blocks(file, header) as blocks:
+            found: pa.Schema = blocks.schema
+            has_rows = bool(blocks.read_next_batch().num_rows)
+    except StopIteration:
+        has_rows = False
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        raise fault_of(file, header, error) from error
+    if not has_rows:
+        raise SourceError(f"{file.uri}: there is a header and no rows; write the rows below it")
+    return pa.schema([(field.name, cell_type(file, header, field.type)) for field in found])
+
+
+def cell_type(file: DataFile, header: Header, inferred: pa.DataType) -> pa.DataType:
+    """Return the type to read a column with: times of day stay text, and bytes are no text."""
+    if pa.types.is_time(inferred):
+        return pa.string()
+    if pa.types.is_binary(inferred):
+        raise fault_of(file, header, UnicodeError("bytes that are no text"))
+    return inferred
+
+
+def read_batches(file: DataFile, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Yield the rows in blocks.
+
+    Raises
+    ------
+    ValueTooWide
+        If a value does not fit its column.
+    SourceError
+        If a row has too few or too many fields, a quote is not closed, or bytes are not UTF-8.
+    """
+    header, last = read_header(file), None
+    try:
+        with open_blocks(file, header, schema) as blocks:
+            for batch in blocks:
+                last = batch if batch.num_rows else last
+                yield batch
+    except pa.ArrowInvalid as error:
+        found = NOT_CONVERTED.search(str(error))
+        if found is None:
+            raise fault_of(file, header, error) from error
+        raise ValueTooWide(header.names[int(found[1])], type_of(found[2])) from error
+    except UnicodeDecodeError as error:
+        raise fault_of(file, header, error) from error
+    if last is not None and swallowed_lines(last):
+        check_last_quote(file, header)
+
+
+def open_blocks(file: DataFile, header: Header, schema: pa.Schema | None = None) -> pc.CSVStreamingReader:
+    """Open the rows below the header as a reader of blocks, with types given or inferred from the first block."""
+    return pc.open_csv(
+        file.open_stream(),
+        # The header has to fit the first block.
+        pc.ReadOptions(block_size=max(BLOCK_BYTES, 2 * header.bytes), skip_rows=header.lines_before),
+        parsing(header.delimiter),
+        converting(schema),
     )
 
 
-def usable_target(data: str, path: Path, target: str | None) -> str:
-    """Return the target's name after checking the header."""
-    header = read_header(data, path)
-    check_names(data, header)
-    return check_columns(data, header, target)
+def parsing(delimiter: str) -> pc.ParseOptions:
+    """Return how fields are found: line breaks may stand in quotes, lines of spaces are no rows."""
+    return pc.ParseOptions(
+        delimiter=delimiter,
+        newlines_in_values=True,
+        invalid_row_handler=lambda row: "error" if row.text.strip(" ") else "skip",
+    )
 
 
-def read_header(data: str, path: Path) -> list[str]:
-    """Return the fields of the first line that is not blank, before pandas renames what is there twice."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.reader(lines)
-            records = (record for record in reader if not is_blank(record))
-            header, first = next(records, []), next(records, [])
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise unreadable(data, path, error) from error
-    # Where the first row has a field too many, pandas would silently take the first column for an index.
-    if len(first) > len(header):
-        raise SourceError(
-            f"{data}: line {reader.line_num} has {len(first)} fields and the header {len(header)}; "
-            "quote or remove the extra comma"
-        )
-    return header
+def converting(schema: pa.Schema | None = None) -> pc.ConvertOptions:
+    """Return how fields become values: the missing are nulls in every column, ones and zeros are no truth values."""
+    return pc.ConvertOptions(
+        column_types=schema,
+        null_values=MISSING,
+        true_values=TRUE,
+        false_values=FALSE,
+        strings_can_be_null=True,
+    )
 
 
-def check_names(data: str, header: list[str]) -> None:
-    """Raise an error where a column has no name: most often an index, which must not become a feature."""
-    if not header:
-        raise SourceError(f"{data}: there are only blank lines; write a header and rows")
-    if "" in header:
-        position = header.index("") + 1
-        raise TableError(
-            f"{data}: column {position} has no name in the header (an index that pandas wrote?); name or remove it"
-        )
+def type_of(text: str) -> pa.DataType:
+    """Return the type that a field alone would be taken for."""
+    quoted = text.replace('"', '""')
+    table = pc.read_csv(
+        io.BytesIO(f'value\n"{quoted}"\n'.encode()), parse_options=parsing(","), convert_options=converting()
+    )
+    inferred = table.schema.field(0).type
+    return pa.string() if pa.types.is_time(inferred) else inferred
 
 
-def read_frame(data: str, path: Path) -> pd.DataFrame:
-    """Parse the whole file at once, so that a column has one type from its first row to its last."""
-    try:
-        frame = pd.read_csv(path, encoding="utf-8", low_memory=False)
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise unreadable(data, path, error) from error
-    if frame.empty:
-        raise SourceError(f"{data}: there is a header and no rows; write the rows below it")
-    return frame
+def swallowed_lines(batch: pa.RecordBatch) -> bool:
+    """Tell whether the very last field has a line break: its quote may never be closed, which Arrow accepts."""
+    value = batch.column(batch.num_columns - 1)[-1].as_py()
+    return isinstance(value, str) and "\n" in value
 
 
-def unreadable(data: str, path: Path, error: Exception) -> SourceError:
-    """Say in one line what is wrong with the file."""
-    if isinstance(error, UnicodeDecodeError):
-        return SourceError(f"{data}: line {undecodable_line(path)} is not UTF-8 text; save the file as UTF-8")
-    if isinstance(error, OSError):
-        return SourceError(f"{data}: cannot be read: {error.strerror or first_line(error)}")
-    # pandas says: Error tokenizing data. C error: Expected 3 fields in line 4, saw 5
-    reason = first_line(error).rpartition("C error: ")[2]
-    opened = re.fullmatch(r"EOF inside string starting at row (\d+)", reason)
-    if opened:
-        reason = f"the quote that opens in line {int(opened[1]) + 1} is not closed"
-    return SourceError(f"{data}: not valid CSV: {reason}; correct that line")
+def check_last_quote(file: DataFile, header: Header) -> None:
+    """Raise a SourceError if the file ends within a quote."""
+    last = deque(records(file, header), maxlen=1)[0]
+    if has_open_quote(file, header, last):
+        raise SourceError(f"{file.uri}: the quote that opens in line {last.begins} is not closed; correct that line")
 
 
-def undecodable_line(path: Path) -> int:
-    """Find the line of the first byte that is not UTF-8: the decoder counts from the start of its buffer."""
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.decode(errors="ignore").encode() != line:
-                return number
-    return number
-
-
-def is_blank(record: list[str]) -> bool:
-    """Tell whether pandas skips this record as a blank line."""
-    return len(record) < 2 and not "".join(record).strip()
-
-
-def line_of_row(path: Path, row: int) -> str:
-    """Find the line on which a row stands, blank lines and line breaks within quotes counted."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.reader(lines)
-            ends = (reader.line_num for record in reader if not is_blank(record))
-            return f"line {next(islice(ends, row + 1, None), row + 2)}"
-    except csv.Error:
-        # The csv module refuses fields that pandas reads, those above 128 KiB among them.
-        return f"line {row + 2}"
+CSV = Format((".csv", ".tsv"), "PATH.csv", read_schema, read_batches, line_of_row)

@@ -1,38 +1,19 @@
-"""What every source delivers: named numeric columns, a target, and where they came from."""
+"""A table whole in memory, for the code that does not stream yet."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-
-def row_number(row: int) -> str:
-    """Name a row as a person counts the rows of a table: position 0 is ``row 1``."""
-    return f"row {row + 1}"
+from flows.data.sources.registry import open_source, require_targets
+from flows.data.sources.source import ColumnWidened, row_number
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table as it was read, not yet checked, split or scaled.
-
-    Attributes
-    ----------
-    name
-        Short name of the data set: ``digits``, a file's stem, the name of an IDX directory.
-    uri
-        Where it came from: ``sklearn:digits``, the file's path as given, ``idx:DIRECTORY``.
-    features
-        N rows by D columns; the columns' names are strings.
-    target
-        N values; its name is the target's name.
-    is_test
-        bool (N,): the rows of the source's own test split; None where it brings none.
-    shared_scale
-        True where every column is a pixel, so that all of them share one mean and one scale.
-    locate
-        How a person finds the row at a position: ``row 6``, or ``line 7`` of a text file.
-    """
+    """A table as it was read, not yet checked, split or scaled: N rows by D features, and N values of a target."""
 
     name: str
     uri: str
@@ -41,3 +22,24 @@ class Table:
     is_test: np.ndarray | None = None
     shared_scale: bool = False
     locate: Callable[[int], str] = row_number
+
+
+def read_source(data: str, target: str | None) -> Table:
+    """Read the table that ``data`` names; ``target`` is its target column, None where the source brings its own."""
+    source = open_source(data)
+    (target,) = require_targets(source, () if target is None else (target,))
+    while True:
+        try:
+            frame = pa.Table.from_batches(source.batches(), source.schema).to_pandas()
+            break
+        except ColumnWidened as widened:
+            source = widened.source
+    return Table(
+        name=source.name,
+        uri=source.uri,
+        features=frame.drop(columns=target),
+        target=frame[target],
+        is_test=source.test_rows,
+        shared_scale=source.pixels,
+        locate=source.locate,
+    )
