@@ -80,7 +80,8 @@ def read_batches(file: DataFile, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         found = NOT_CONVERTED.search(str(error))
         if found is None:
             raise fault_of(file, header, error) from error
-        raise ValueTooWide(header.names[int(found[1])], type_of(found[2])) from error
+        name = header.names[int(found[1])]
+        raise ValueTooWide(pa.schema([(name, type_of(found[2]))])) from error
     except UnicodeDecodeError as error:
         raise fault_of(file, header, error) from error
     if last is not None and swallowed_lines(last):

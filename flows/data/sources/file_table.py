@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from urllib.parse import unquote
 
+import numpy as np
 import pyarrow as pa
 
 from flows.data.sources.columns import as_logical, logical_schema, widest
@@ -16,17 +17,33 @@ HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 
 
 class ValueTooWide(Exception):  # noqa: N818 - caught by the table, which reads the column wider
-    """A value does not fit the type its column is read with; ``type`` is one that it fits."""
+    """A value does not fit the type its column is read with, or is the first of its column.
 
-    def __init__(self, column: str, storage: pa.DataType):
-        super().__init__(f"column {column!r} needs {storage}")
-        self.column = column
-        self.type = storage
+    ``needed`` has the columns concerned with types that hold what was found.
+    """
+
+    def __init__(self, needed: pa.Schema):
+        super().__init__(f"{needed.names} need wider types")
+        self.needed = needed
 
 
 def row_of_file(file: DataFile, row: int) -> str:  # noqa: ARG001 - text files look the line up in it
     """Name a row of a file that has no lines."""
     return row_number(row)
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What a file says of its columns and rows beyond their names; see Source."""
+
+    targets: tuple[str, ...] | None = None
+    test_rows: np.ndarray | None = None
+    pixels: bool = False
+
+
+def no_roles(file: DataFile) -> Roles:  # noqa: ARG001 - a file that says nothing of them
+    """Leave it to the person to name the target."""
+    return Roles()
 
 
 @dataclass(frozen=True)
@@ -36,6 +53,7 @@ class Format:
     ``read_schema`` returns the columns with the types they are stored in, or are taken for by the first rows;
     ``read_batches`` yields one file's rows with the columns of a schema, and raises ValueTooWide where a value does not
     fit it. Both raise SourceError for a damaged file. ``locate`` names the place of a row in a file.
+    ``read_roles`` tells what a file that is a table of its own says of its target and its test rows.
     """
 
     suffixes: tuple[str, ...]
@@ -43,6 +61,7 @@ class Format:
     read_schema: Callable[[DataFile], pa.Schema]
     read_batches: Callable[[DataFile, pa.Schema], Iterator[pa.RecordBatch]]
     locate: Callable[[DataFile, int], str] = row_of_file
+    read_roles: Callable[[DataFile], Roles] = no_roles
 
 
 @dataclass(frozen=True)
@@ -104,16 +123,31 @@ class FileTable:
     def source(self) -> Source:
         """Return the table as a source."""
         reading = Reading(self)
-        return Source(self.name, self.uri, self.schema, reading.batches, locate=reading.locate)
-
-    def widened(self, column: str, storage: pa.DataType) -> "FileTable":
-        """Return the table with a column read as its type and another need it; a text where nothing else is wider."""
-        index = self.storage.get_field_index(column)
-        before = self.storage.field(index).type
-        wider = widest(before, storage)
-        return replace(
-            self, storage=self.storage.set(index, pa.field(column, pa.string() if wider == before else wider))
+        roles = self.kind.read_roles(self.parts[0].file) if len(self.parts) == 1 else Roles()
+        return Source(
+            name=self.name,
+            uri=self.uri,
+            schema=self.schema,
+            batches=reading.batches,
+            targets=roles.targets,
+            test_rows=roles.test_rows,
+            pixels=roles.pixels,
+            locate=reading.locate,
         )
+
+    def widened(self, needed: pa.Schema) -> "FileTable":
+        """Return the table with the columns that need it read wider, and with those that are new."""
+        storage = self.storage
+        for field in needed:
+            index = storage.get_field_index(field.name)
+            if index < 0:
+                storage = storage.append(field)
+            else:
+                storage = storage.set(index, pa.field(field.name, widest(storage.field(index).type, field.type)))
+        # What does not fit though its type does is read as text: a year that nanoseconds do not reach.
+        if storage == self.storage:
+            storage = pa.schema([pa.field(f.name, pa.string()) if f.name in needed.names else f for f in self.storage])
+        return replace(self, storage=storage)
 
 
 class Reading:
@@ -153,7 +187,7 @@ class Reading:
             raise
         except ValueTooWide as found:
             check_unchanged(part)
-            raise ColumnWidened(self.table.widened(found.column, found.type).source()) from None
+            raise ColumnWidened(self.table.widened(found.needed).source()) from None
         check_unchanged(part)
 
     def kind_batches(self, part: Part) -> Iterator[pa.RecordBatch]:

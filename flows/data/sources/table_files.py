@@ -4,14 +4,18 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from flows.data.sources.addresses import without_secrets
+from flows.data.sources.arrow_file import ARROW
 from flows.data.sources.csv_file import CSV
 from flows.data.sources.file_table import Format, file_source
 from flows.data.sources.files import COMPRESSIONS, DataFile, find_files, is_pattern, is_there
+from flows.data.sources.json_lines import JSON_LINES
+from flows.data.sources.npy_file import NPY
+from flows.data.sources.npz_file import NPZ
 from flows.data.sources.parquet_file import PARQUET
 from flows.data.sources.source import Source
 from flows.errors import SourceError
 
-FORMATS = (CSV, PARQUET)
+FORMATS = (CSV, PARQUET, ARROW, JSON_LINES, NPY, NPZ)
 USAGE = ", ".join(kind.usage for kind in FORMATS) + ", a directory or a pattern of them"
 
 
