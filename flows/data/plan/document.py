@@ -13,8 +13,8 @@ from flows.data.plan.models import (
     BooleanPlan,
     CategoricalPlan,
     ColumnPlan,
-    Declared,
     DatePlan,
+    Declared,
     NumericPlan,
     PreparationPlan,
 )
@@ -95,7 +95,12 @@ def value_of(node: yaml.Node) -> Any:
         return values
     if isinstance(node, yaml.SequenceNode):
         return [value_of(item) for item in node.value]
-    return None if node.style is None and node.value in ("", "~", "null") else node.value
+    return None if is_plain_null(node) else node.value
+
+
+def is_plain_null(node: yaml.Node) -> bool:
+    """Tell whether a scalar stands for nothing: left out, or ``null`` without quotes."""
+    return isinstance(node, yaml.ScalarNode) and node.style is None and node.value in ("", "~", "null")
 
 
 def describe_syntax(error: yaml.YAMLError) -> str:
