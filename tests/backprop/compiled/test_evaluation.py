@@ -1,5 +1,7 @@
 """Evaluations by compiled loops equal those of the plain form."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from both_ways import COMPILED, HIDDEN, OUTPUTS, PLAIN, drawn, sparse
@@ -51,13 +53,15 @@ def assert_as_plain(
     trials=st.integers(1, 4),
     weighted=st.booleans(),
     kind=st.sampled_from(["float64", "uint8"]),
+    standardised=st.just((0.0, 1.0)) | st.tuples(st.floats(-1, 1), st.floats(0.5, 4)),
     task=st.sampled_from(TASKS),
 )
 def test_measures_of_any_network_are_those_of_the_plain_form(
-    dtype, tolerance, hidden, sigma, output, outputs, rows, trials, weighted, kind, task
+    dtype, tolerance, hidden, sigma, output, outputs, rows, trials, weighted, kind, standardised, task
 ):
     architecture = Architecture(7, tuple(hidden), outputs, sigma, *output)
-    samples = drawn(architecture, rows, weighted=weighted, dtype=kind)
+    shift, scale = standardised
+    samples = replace(drawn(architecture, rows, weighted=weighted, dtype=kind), shift=shift, scale=scale)
     assert_as_plain(architecture, drawn_parameters(architecture, trials, dtype), samples, task, tolerance)
 
 
