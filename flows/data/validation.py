@@ -55,4 +55,3 @@ def validate(
         If it cannot; nothing was written.
     """
     raise NotImplementedError
-
