@@ -12,7 +12,7 @@ from flows.data.splitting import SplitParameters, require_split_column
 from flows.data.staging import stage
 from flows.data.store import Dataset, DatasetReference, open_dataset, write_dataset
 from flows.data.validation import validate
-from flows.parameters import TaskChoice
+from flows.parameters import IngestParameters, TaskChoice
 
 
 @flow(name="ingest", flow_run_name="ingest {data}", persist_result=False)
@@ -50,7 +50,7 @@ def ingest(
     declared = read_declarations(root, source, targets, task, preparation)
     with root.scratch() as scratch, stage(source, scratch) as staged:
         plan = infer_plan(staged, targets, task, without_split_column(declared.plan, split))
-        report = validate(staged, plan, split, declared.schema, declared.schema_file)
+        validate(staged, plan, split, declared.schema, declared.schema_file)
         reference = write_dataset(root, staged, plan, split)
         declared.keep(plan, infer_schema(staged, plan), source.uri)
     _tell(open_dataset(reference), declared.plan_file)

@@ -93,13 +93,16 @@ class Directory:
     path: Path
 
     def place(self, digest: str) -> str:
+        """Return the path of a dataset."""
         return str(self.path / digest)
 
     def has(self, digest: str) -> bool:
+        """Tell whether a dataset is there."""
         return (self.path / digest).is_dir()
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
+        """Yield the root itself; if it was made for this, it goes when it is empty."""
         was_there = self.path.is_dir()
         with explained(str(self.path)):
             self.path.mkdir(parents=True, exist_ok=True)
@@ -111,13 +114,16 @@ class Directory:
 
     @contextmanager
     def building(self, digest: str) -> Iterator[Path]:
+        """Yield a directory beside the datasets, which becomes one by its name."""
         with explained(str(self.path)), appearing_whole(self.path / digest) as directory:
             yield directory
 
     def local(self, digest: str) -> Path:
+        """Return the dataset itself."""
         return self.path / digest
 
     def digests(self) -> list[str]:
+        """Return the datasets that are there, sorted."""
         if not self.path.is_dir():
             return []
         with explained(str(self.path)):
@@ -125,9 +131,11 @@ class Directory:
         return sorted(name for name in names if DIGEST.fullmatch(name) and (self.path / name / SCHEMA).is_file())
 
     def size(self, digest: str) -> int:
+        """Return how many bytes a dataset takes."""
         return sum(file.stat().st_size for file in (self.path / digest).rglob("*") if file.is_file())
 
     def remove(self, digest: str) -> None:
+        """Rename a dataset, so that nobody finds half of it, and delete it."""
         # Renamed first: nobody finds half of it.
         gone = self.path / f".removed-{digest}-{uuid4().hex[:8]}"
         with explained(str(self.path)):
@@ -135,11 +143,13 @@ class Directory:
             shutil.rmtree(gone)
 
     def read(self, name: str) -> str | None:
+        """Return a text below the root; None if there is none."""
         with explained(str(self.path)):
             file = self.path / name
             return file.read_text(encoding="utf-8") if file.is_file() else None
 
     def write(self, name: str, text: str) -> str:
+        """Write a text beside its name, which it then takes."""
         file = self.path / name
         temporary = file.with_name(f".{file.name}-{uuid4().hex[:8]}")
         with explained(str(self.path)):
@@ -161,21 +171,25 @@ class Elsewhere:
     path: str
 
     def place(self, digest: str) -> str:
+        """Return the URL of a dataset."""
         return f"{self.url}/{digest}"
 
     def has(self, digest: str) -> bool:
+        """Tell whether a dataset was uploaded to its end."""
         with explained(self.url):
             self.filesystem.invalidate_cache()
             return bool(self.filesystem.exists(f"{self.path}/{digest}/{SCHEMA}"))
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
+        """Yield where the copies are."""
         with explained(str(copies())):
             copies().mkdir(parents=True, exist_ok=True)
         yield copies()
 
     @contextmanager
     def building(self, digest: str) -> Iterator[Path]:
+        """Yield a directory among the copies, which is then uploaded."""
         copy = copies() / digest
         with explained(str(copies())), appearing_whole(copy) as directory:
             yield directory
@@ -186,6 +200,7 @@ class Elsewhere:
                 self.filesystem.put_file(str(copy / file), f"{self.path}/{digest}/{file.as_posix()}")
 
     def local(self, digest: str) -> Path:
+        """Return the copy of a dataset on this machine; it is fetched if there is none."""
         copy = copies() / digest
         if not copy.is_dir():
             with explained(self.url), appearing_whole(copy) as directory:
@@ -200,6 +215,7 @@ class Elsewhere:
         return copy
 
     def digests(self) -> list[str]:
+        """Return the datasets that are there, sorted."""
         with explained(self.url):
             self.filesystem.invalidate_cache()
             found = self.filesystem.glob(f"{self.path}/*/{SCHEMA}")
@@ -207,10 +223,12 @@ class Elsewhere:
         return sorted(name for name in names if DIGEST.fullmatch(name))
 
     def size(self, digest: str) -> int:
+        """Return how many bytes a dataset takes."""
         with explained(self.url):
             return int(self.filesystem.du(f"{self.path}/{digest}", total=True))
 
     def remove(self, digest: str) -> None:
+        """Delete first what makes it a dataset, then the rest, and the copy on this machine."""
         with explained(self.url):
             # First what makes it a dataset: nobody finds half of it.
             self.filesystem.rm_file(f"{self.path}/{digest}/{SCHEMA}")
@@ -218,6 +236,7 @@ class Elsewhere:
         shutil.rmtree(copies() / digest, ignore_errors=True)
 
     def read(self, name: str) -> str | None:
+        """Return a text below the root; None if there is none."""
         with explained(self.url):
             self.filesystem.invalidate_cache()
             try:
@@ -227,6 +246,7 @@ class Elsewhere:
         return content.decode()
 
     def write(self, name: str, text: str) -> str:
+        """Write a text, which a store shows whole or not at all."""
         with explained(self.url):
             self.filesystem.pipe_file(f"{self.path}/{name}", text.encode())
         return f"{self.url}/{name}"

@@ -248,7 +248,7 @@ def moments(staged: Staged, column: str) -> np.ndarray:
         if faults.any():
             row = int(np.argmax(faults))
             raise TableError(
-                f"{staged.source.uri}: column {column!r} has {values.iloc[row]!r} at {staged.source.locate(row)}, "
+                f"{staged.source.uri}: column {column!r} has {values.iloc[[row]].tolist()[0]!r} at {staged.source.locate(row)}, "
                 "which is no time to split by; write dates as 2024-12-31"
             )
         values = parsed
@@ -274,7 +274,7 @@ def by_column(
         if faults.any():
             row = int(np.argmax(faults))
             raise TableError(
-                f"{uri}: column {column!r} has {values.iloc[row]!r} at {staged.source.locate(row)}; "
+                f"{uri}: column {column!r} has {values.iloc[[row]].tolist()[0]!r} at {staged.source.locate(row)}; "
                 "a column to split by says train, validation or test, or true where a row tests"
             )
         parts = found.to_numpy(dtype=np.uint8)

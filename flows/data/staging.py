@@ -61,8 +61,12 @@ class Staged:
         """
         start = 0
         for table in self.tables(columns):
-            yield self._frame(table, start)
+            frame = self._frame(table, start)
             start += table.num_rows
+            # Not two copies of a piece while it is worked on, nor one while the next is read.
+            del table
+            yield frame
+            del frame
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """Yield the same pieces as Arrow tables, in the types of ``schema``."""
@@ -86,7 +90,7 @@ class Staged:
             held: list[pa.RecordBatch] = []
             count = 0
             for place in range(reader.num_record_batches):
-                batch = reader.get_batch(place)
+                batch = compact(reader.get_batch(place))
                 while count + batch.num_rows >= rows:
                     taken = rows - count
                     yield pa.Table.from_batches([*held, batch.slice(0, taken)]).select(names)
@@ -121,6 +125,13 @@ def _pandas_type(kind: pa.DataType) -> pd.api.extensions.ExtensionDtype | None:
     if pa.types.is_large_string(kind):
         return pd.StringDtype(na_value=np.nan)
     return pd.BooleanDtype() if pa.types.is_boolean(kind) else None
+
+
+def compact(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return a batch in memory of its own: what was read of it sits in a block as large as all its columns."""
+    return pa.RecordBatch.from_arrays(
+        [pa.concat_arrays([column, column.slice(0, 0)]) for column in batch.columns], schema=batch.schema
+    )
 
 
 def rows_per_chunk(columns: int) -> int:
