@@ -48,9 +48,10 @@ class RetrainReport(BaseModel):
 @flow(name="retrain", flow_run_name="retrain {data} on {space}", persist_result=False)
 def retrain(
     data: str = "digits",
-    target: str | None = None,
+    target: str | list[str] | None = None,
     space: str = "quick",
     task: TaskChoice = "auto",
+    preparation: str | None = None,
     experiment: str | None = None,
     model: str | None = None,
     split: SplitParameters = SplitParameters(),  # noqa: B008 - immutable
@@ -63,21 +64,23 @@ def retrain(
     Ends in one of three named states: Unchanged, Promoted or Refused.
 
     Args:
-        data: digits, breast_cancer, diabetes, wine, FILE.csv, FILE.parquet or idx:DIRECTORY
-        target: Target column of a CSV or Parquet file
+        data: A built-in data set, a file, a directory, or what docs/datasets.md lists
+        target: Target column, or a list of them; none where the source brings its own
         space: A bundled search space or a YAML file
         task: What to predict; auto decides by the target's values
+        preparation: YAML file of the preparation; written if there is none, and followed if there is
         experiment: MLflow experiment; the dataset's name if empty
         model: Name of the registered model; the experiment's name if empty
         split: How rows are split into training, validation and test
         compute: Where stacks of trials are trained
         promotion: When a challenger replaces the champion
-        datasets: Directory of the prepared datasets
+        datasets: Where the prepared datasets are: a directory, or a URL such as s3://bucket/datasets
     """
     parameters = TrainParameters(
         data=data,
         target=target,
         task=task,
+        preparation=preparation,
         space=space,
         experiment=experiment,
         model=model,

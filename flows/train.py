@@ -41,9 +41,10 @@ class TrainReport(BaseModel):
 @flow(name="train", flow_run_name="train {data} on {space}", persist_result=False)
 def train(
     data: str = "digits",
-    target: str | None = None,
+    target: str | list[str] | None = None,
     space: str = "quick",
     task: TaskChoice = "auto",
+    preparation: str | None = None,
     experiment: str | None = None,
     model: str | None = None,
     split: SplitParameters = SplitParameters(),  # noqa: B008 - immutable
@@ -53,20 +54,22 @@ def train(
     """Train a grid of multilayer perceptrons, find the best, and register it as the challenger.
 
     Args:
-        data: digits, breast_cancer, diabetes, wine, FILE.csv, FILE.parquet or idx:DIRECTORY
-        target: Target column of a CSV or Parquet file
+        data: A built-in data set, a file, a directory, or what docs/datasets.md lists
+        target: Target column, or a list of them; none where the source brings its own
         space: A bundled search space or a YAML file
         task: What to predict; auto decides by the target's values
+        preparation: YAML file of the preparation; written if there is none, and followed if there is
         experiment: MLflow experiment; the dataset's name if empty
         model: Name of the registered model; the experiment's name if empty
         split: How rows are split into training, validation and test
         compute: Where stacks of trials are trained
-        datasets: Directory of the prepared datasets
+        datasets: Where the prepared datasets are: a directory, or a URL such as s3://bucket/datasets
     """
     parameters = TrainParameters(
         data=data,
         target=target,
         task=task,
+        preparation=preparation,
         space=space,
         experiment=experiment,
         model=model,
@@ -80,7 +83,14 @@ def train(
 def ingest_for(parameters: TrainParameters) -> DatasetReference:
     """Ingest what the parameters name; a space that is not valid is found before the data is read."""
     expand(load_space(parameters.space))
-    return ingest(parameters.data, parameters.target, parameters.task, parameters.split, parameters.datasets)
+    return ingest(
+        data=parameters.data,
+        target=list(parameters.targets) or None,
+        task=parameters.task,
+        preparation=parameters.preparation,
+        split=parameters.split,
+        datasets=parameters.datasets,
+    )
 
 
 def train_on(dataset: DatasetReference, parameters: TrainParameters) -> TrainReport:

@@ -77,17 +77,17 @@ class SplitArrays:
     Attributes
     ----------
     features
-        float32 (N, D); or pixels, uint8 (N, D), of which a network sees ``(features - shift) / scale``.
+        float32 (N, D); or pixels, uint8 (N, D). A network sees ``(features - shift) / scale``.
     target
         int64 (N,) class codes; or float32 (N, C): C standardised quantities, or C labels of 0 and 1.
     shift, scale
-        None where the features are what a network sees.
+        0 and 1 where the features are standardised already.
     """
 
     features: np.ndarray
     target: np.ndarray
-    shift: float | None = None
-    scale: float | None = None
+    shift: float = 0.0
+    scale: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -320,8 +320,8 @@ def open_part(directory: Path, part: str, schema: Schema, preparation: Preparati
     return SplitArrays(
         features=mapped(directory / part / "features.npy", schema.features, (count, preparation.inputs)),
         target=mapped(directory / part / "target.npy", *target_layout(schema.task, count, preparation.outputs)),
-        shift=None if raw is None else raw.shift,
-        scale=None if raw is None else raw.scale,
+        shift=0.0 if raw is None else raw.shift,
+        scale=1.0 if raw is None else raw.scale,
     )
 
 
