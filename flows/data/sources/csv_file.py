@@ -4,6 +4,8 @@ import io
 import re
 from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.csv as pc
@@ -11,12 +13,17 @@ import pyarrow.csv as pc
 from flows.data.sources.columns import check_names
 from flows.data.sources.csv_faults import fault_of, has_open_quote, line_of_row, records
 from flows.data.sources.csv_header import Header, read_header
+from flows.data.sources.csv_pieces import Joined, ParsedPieces, parsing_threads, row_pieces
 from flows.data.sources.file_table import Format, ValueTooWide
 from flows.data.sources.files import DataFile
 from flows.errors import SourceError
 
-# Measured: smaller blocks cost more calls, larger ones leave the processor's cache.
+# Measured: threads hinder each other where a piece of the file is parsed as one block.
 BLOCK_BYTES = 2**20
+# What a row has to fit.
+LONGEST_ROW = 4 * 2**20
+# What Arrow says where nothing stands below the header.
+EMPTY = "Empty CSV file"
 # The words that pandas.read_csv counts as missing.
 MISSING = [
     *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A"),
@@ -39,16 +46,16 @@ def read_schema(file: DataFile) -> pa.Schema:
     header = read_header(file)
     check_names(file.uri, header.names)
     try:
-        with open_blocks(file, header) as blocks:
-            found: pa.Schema = blocks.schema
-            has_rows = bool(blocks.read_next_batch().num_rows)
-    except StopIteration:
-        has_rows = False
+        with opened_rows(file, header) as stream:
+            first = pa.BufferReader(next(row_pieces(stream, header.line_break), b""))
+            found = pc.read_csv(first, reading(header, LONGEST_ROW), splitting(header.delimiter), converting())
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        if str(error) == EMPTY:
+            raise SourceError(f"{file.uri}: there is a header and no rows; write the rows below it") from error
         raise fault_of(file, header, error) from error
-    if not has_rows:
+    if found.num_rows == 0:
         raise SourceError(f"{file.uri}: there is a header and no rows; write the rows below it")
-    return pa.schema([(field.name, cell_type(file, header, field.type)) for field in found])
+    return pa.schema([(field.name, cell_type(file, header, field.type)) for field in found.schema])
 
 
 def cell_type(file: DataFile, header: Header, inferred: pa.DataType) -> pa.DataType:
@@ -61,7 +68,7 @@ def cell_type(file: DataFile, header: Header, inferred: pa.DataType) -> pa.DataT
 
 
 def read_batches(file: DataFile, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Yield the rows in blocks.
+    """Yield the rows in pieces, which several threads parse ahead.
 
     Raises
     ------
@@ -70,12 +77,12 @@ def read_batches(file: DataFile, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     SourceError
         If a row has too few or too many fields, a quote is not closed, or bytes are not UTF-8.
     """
-    header, last = read_header(file), None
+    header = read_header(file)
+    last = None
     try:
-        with open_blocks(file, header, schema) as blocks:
-            for batch in blocks:
-                last = batch if batch.num_rows else last
-                yield batch
+        for batch in parsed_batches(file, header, schema):
+            yield batch
+            last = batch
     except pa.ArrowInvalid as error:
         found = NOT_CONVERTED.search(str(error))
         if found is None:
@@ -84,22 +91,63 @@ def read_batches(file: DataFile, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         raise ValueTooWide(pa.schema([(name, type_of(found[2]))])) from error
     except UnicodeDecodeError as error:
         raise fault_of(file, header, error) from error
-    if last is not None and swallowed_lines(last):
+    if last is not None and ends_in_line_break(last):
         check_last_quote(file, header)
 
 
-def open_blocks(file: DataFile, header: Header, schema: pa.Schema | None = None) -> pc.CSVStreamingReader:
-    """Open the rows below the header as a reader of blocks, with types given or inferred from the first block."""
-    return pc.open_csv(
-        file.open_stream(),
-        # The header has to fit the first block.
-        pc.ReadOptions(block_size=max(BLOCK_BYTES, 2 * header.bytes), skip_rows=header.lines_before),
-        parsing(header.delimiter),
-        converting(schema),
-    )
+def parsed_batches(file: DataFile, header: Header, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of every piece; from the first one whose end is in doubt, those of the file read as a whole."""
+    parse = partial(parse_piece, header=header, schema=schema)
+    with opened_rows(file, header) as stream, parsing_threads() as pool:
+        pieces = ParsedPieces(row_pieces(stream, header.line_break), parse, pool)
+        for piece, parsing in pieces:
+            try:
+                batches = parsing.result()
+            except PieceInDoubt:
+                with open_blocks(pa.PythonFile(Joined(pieces.rest(piece)), mode="r"), header, schema) as blocks:
+                    yield from blocks
+                return
+            yield from batches
 
 
-def parsing(delimiter: str) -> pc.ParseOptions:
+class PieceInDoubt(Exception):  # noqa: N818 - it may well be sound
+    """A piece does not parse on its own, or its last field may go on in the next one."""
+
+
+def parse_piece(piece: bytes, header: Header, schema: pa.Schema) -> list[pa.RecordBatch]:
+    """Parse a piece of whole rows; PieceInDoubt if it may be none, ArrowInvalid if a value does not fit its column."""
+    options = reading(header, BLOCK_BYTES, threads=False)
+    try:
+        table = pc.read_csv(pa.BufferReader(piece), options, splitting(header.delimiter), converting(schema))
+    except pa.ArrowInvalid as error:
+        if NOT_CONVERTED.search(str(error)):
+            raise
+        raise PieceInDoubt from error
+    batches: list[pa.RecordBatch] = table.to_batches()
+    if batches and ends_in_line_break(batches[-1]):
+        raise PieceInDoubt
+    return batches
+
+
+@contextmanager
+def opened_rows(file: DataFile, header: Header) -> Iterator[pa.NativeFile]:
+    """Open a file behind its header."""
+    with file.open_stream() as stream:
+        stream.read(header.bytes)
+        yield stream
+
+
+def open_blocks(stream: pa.NativeFile, header: Header, schema: pa.Schema) -> pc.CSVStreamingReader:
+    """Open rows as a reader of blocks, one after the other."""
+    return pc.open_csv(stream, reading(header, LONGEST_ROW), splitting(header.delimiter), converting(schema))
+
+
+def reading(header: Header, block: int, threads: bool = True) -> pc.ReadOptions:
+    """Return how the bytes become blocks; the header has been read."""
+    return pc.ReadOptions(column_names=header.names, block_size=block, use_threads=threads)
+
+
+def splitting(delimiter: str) -> pc.ParseOptions:
     """Return how fields are found: line breaks may stand in quotes, lines of spaces are no rows."""
     return pc.ParseOptions(
         delimiter=delimiter,
@@ -123,16 +171,16 @@ def type_of(text: str) -> pa.DataType:
     """Return the type that a field alone would be taken for."""
     quoted = text.replace('"', '""')
     table = pc.read_csv(
-        io.BytesIO(f'value\n"{quoted}"\n'.encode()), parse_options=parsing(","), convert_options=converting()
+        io.BytesIO(f'value\n"{quoted}"\n'.encode()), parse_options=splitting(","), convert_options=converting()
     )
     inferred = table.schema.field(0).type
     return pa.string() if pa.types.is_time(inferred) else inferred
 
 
-def swallowed_lines(batch: pa.RecordBatch) -> bool:
-    """Tell whether the very last field has a line break: its quote may never be closed, which Arrow accepts."""
-    value = batch.column(batch.num_columns - 1)[-1].as_py()
-    return isinstance(value, str) and "\n" in value
+def ends_in_line_break(batch: pa.RecordBatch) -> bool:
+    """Tell whether the very last field ends with a line break: its quote may not be closed, which Arrow accepts."""
+    value = batch.column(batch.num_columns - 1)[-1].as_py() if batch.num_rows else None
+    return isinstance(value, str) and value.endswith(("\n", "\r"))
 
 
 def check_last_quote(file: DataFile, header: Header) -> None:

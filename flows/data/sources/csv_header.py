@@ -14,15 +14,16 @@ DELIMITER_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 # So many lines show the delimiter; a header of hundreds of thousands of columns still fits a line.
 FIRST_LINES = 50
 LONGEST_LINE = 8 * 2**20
+BYTE_ORDER_MARK = "\ufeff"
 
 
 @dataclass(frozen=True)
 class Header:
-    """The names of the columns, what stands between fields, and how many lines stand above the header."""
+    """The names of the columns, what stands between fields and lines, and after how many bytes the rows begin."""
 
     names: tuple[str, ...]
     delimiter: str
-    lines_before: int
+    line_break: bytes
     bytes: int
 
 
@@ -45,10 +46,12 @@ def read_header(file: DataFile) -> Header:
         If there are only blank lines, or the first one is not UTF-8 text.
     """
     try:
-        with open_text(file) as text:
+        with io.TextIOWrapper(file.open_stream(), encoding="utf-8", newline="") as text:
             lines = [text.readline(LONGEST_LINE) for _ in range(FIRST_LINES)]
     except UnicodeDecodeError as error:
         raise not_utf8(file) from error
+    mark = BYTE_ORDER_MARK if lines[0].startswith(BYTE_ORDER_MARK) else ""
+    lines[0] = lines[0].removeprefix(mark)
     before = next((number for number, line in enumerate(lines) if line.strip()), None)
     if before is None:
         raise SourceError(f"{file.uri}: there are only blank lines; write a header and rows")
@@ -56,8 +59,11 @@ def read_header(file: DataFile) -> Header:
         raise SourceError(f"{file.uri}: line {before + 1} has zero bytes (is it UTF-16?); save the file as UTF-8")
     written = [line for line in lines[before:] if line]
     delimiter = "\t" if is_tsv(file) else find_delimiter(written)
-    header = first_records(written, delimiter, 1)[0]
-    return Header(tuple(header), delimiter, before, sum(len(line.encode()) for line in written))
+    reader = csv.reader(written, delimiter=delimiter)
+    names = next(reader)
+    above = "".join([mark, *lines[:before], *written[: reader.line_num]])
+    line_break = b"\r" if lines[before].endswith("\r") else b"\n"
+    return Header(tuple(names), delimiter, line_break, len(above.encode()))
 
 
 def is_tsv(file: DataFile) -> bool:

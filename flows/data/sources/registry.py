@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Protocol
 
-from flows.data.sources import builtin, idx, sql, table_files
+from flows.data.sources import builtin, idx, openml, sql, table_files
 from flows.data.sources.addresses import without_secrets
 from flows.data.sources.columns import listed, nearest
 from flows.data.sources.files import is_there
@@ -25,7 +25,7 @@ class Kind(Protocol):
         """Return the table that ``data`` names."""
 
 
-KINDS: tuple[Kind, ...] = (builtin, idx, sql, table_files)
+KINDS: tuple[Kind, ...] = (builtin, idx, openml, sql, table_files)
 
 
 def open_source(data: str) -> Source:

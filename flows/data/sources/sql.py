@@ -210,9 +210,8 @@ def explained(address: SqlAddress) -> Iterator[None]:
     except sa.exc.NoSuchModuleError as error:
         raise SourceError(f"{address.uri}: no such kind of database; write sqlite:// or postgresql://") from error
     except ImportError as error:
-        raise SourceError(
-            f"{address.uri}: the driver is not installed ({first_line(error)}); pip install 'backprop[sql]'"
-        ) from error
+        remedy = "pip install 'backprop[sql]'" if "postgresql" in address.url.drivername else "install it with pip"
+        raise SourceError(f"{address.uri}: the driver is not installed: {first_line(error)}; {remedy}") from error
     except sa.exc.DBAPIError as error:
         reason = address.without_password(first_line(cast("Exception", error.orig)))
         if error.statement is None:
