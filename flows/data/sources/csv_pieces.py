@@ -39,8 +39,10 @@ def row_pieces(stream: pa.NativeFile, line_break: bytes = b"\n") -> Iterator[byt
 class ParsedPieces:
     """Pieces in order, a few of them parsed ahead by threads."""
 
-    def __init__(self, stream: pa.NativeFile, parse: Callable[[bytes], list[pa.RecordBatch]], pool: ThreadPoolExecutor):
-        self.pieces = row_pieces(stream)
+    def __init__(
+        self, pieces: Iterator[bytes], parse: Callable[[bytes], list[pa.RecordBatch]], pool: ThreadPoolExecutor
+    ):
+        self.pieces = pieces
         self.parse = parse
         self.pool = pool
         self.ahead: deque[Parsing] = deque()
