@@ -125,25 +125,25 @@ def judge(
 ) -> Decision:
     """Measure challenger, champion and baseline on the same raw test rows, and decide."""
     opened = open_dataset(dataset)
+    preparation = opened.preparation
     rows = raw_test_rows(opened)
-    target = rows.pop(opened.preparation.target)
-    labels = opened.preparation.restore_target(np.asarray(opened.train.target).reshape(-1))
-    constant = np.full(len(rows), baseline_prediction(opened.task, labels), dtype=labels.dtype)
+    target = rows[list(preparation.targets)]
+    rows = rows.drop(columns=target.columns)
+    constant = baseline_prediction(preparation, np.asarray(opened.train.target), len(rows))
 
     def scored(version: RegisteredVersion) -> np.ndarray:
         try:
-            predicted = load_registered(tracking, version).predict(None, rows)
+            return score_rows(preparation, target, load_registered(tracking, version).predict(None, rows))
         except TableError as error:
             raise RunFailedError(
                 f"{version.name} version {version.version} cannot be measured on this data: {error}; "
                 f"train under another model name, or take the alias {CHAMPION} off that version"
             ) from error
-        return score_rows(opened.task, target, predicted)
 
     return decide(
         opened.task,
         challenger=scored(challenger),
-        baseline=score_rows(opened.task, target, constant),
+        baseline=score_rows(preparation, target, constant),
         champion=None if champion is None else scored(champion),
         promotion=promotion,
     )

@@ -23,8 +23,11 @@ def dataset_input(dataset: Dataset, context: str) -> DatasetInput:
             schema=json.dumps(
                 {
                     "mlflow_colspec": [
-                        *({"type": "double", "name": name, "required": True} for name in preparation.features),
-                        {"type": _target_type(preparation.classes), "name": preparation.target, "required": True},
+                        *({"type": "double", "name": name, "required": True} for name in preparation.columns),
+                        *(
+                            {"type": _target_type(preparation.classes), "name": name, "required": True}
+                            for name in preparation.targets
+                        ),
                     ]
                 }
             ),

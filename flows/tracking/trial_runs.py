@@ -109,13 +109,14 @@ class TrialRuns:
     def record(self, report: EpochReport) -> None:
         """Take an epoch's metrics, deliver what is due, and end the runs of the trials that finished.
 
-        The RMSE is scaled back to the target's unit. A number that is not finite is not a metric: MLflow would
+        The RMSE is scaled back to the target's unit, if there is one target: of several it is in standard deviations.
+        A number that is not finite is not a metric: MLflow would
         store infinity as 1.8e308, so a divergence is a tag.
         """
         now = int(time.time() * 1000)
         with self._lock:
             for name, values in report.metrics.items():
-                unit = self._dataset.preparation.target_scale if name.endswith("/rmse") else 1.0
+                unit = self._dataset.preparation.metric_unit if name.endswith("/rmse") else 1.0
                 for place, value in zip(report.trials, values, strict=True):
                     if np.isfinite(value):
                         self._buffers[place].append(Metric(name, float(value) * unit, now, report.epoch))

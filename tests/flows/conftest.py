@@ -1,12 +1,17 @@
 """What the tests of the flows share: a small dataset and an MLflow store, both real."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from flows.compute.clusters import start_local_cluster
-from flows.data.sources import read_source
+from flows.data.inference import infer_plan
+from flows.data.plan import RequestedTask
+from flows.data.root import open_root
+from flows.data.sources import Source, open_source, require_targets
 from flows.data.splitting import SplitParameters
+from flows.data.staging import stage
 from flows.data.store import Dataset, open_dataset, write_dataset
 from flows.parameters import Hyperparameters
 from flows.tracking.store import Tracking, open_tracking
@@ -17,17 +22,27 @@ from tests.flows.commands import Store, make_demo
 @pytest.fixture(scope="session")
 def wine(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """Three classes, 13 features, 178 rows."""
-    table = read_source("wine", None)
-    root = tmp_path_factory.mktemp("datasets")
-    return open_dataset(write_dataset(root, table, "classification", SplitParameters()))
+    return written(open_source("wine"), tmp_path_factory.mktemp("datasets"))
 
 
 @pytest.fixture(scope="session")
 def diabetes(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """A regression target of 25 to 346, 10 features, 442 rows."""
-    table = read_source("diabetes", None)
-    root = tmp_path_factory.mktemp("datasets")
-    return open_dataset(write_dataset(root, table, "regression", SplitParameters()))
+    return written(open_source("diabetes"), tmp_path_factory.mktemp("datasets"))
+
+
+def written(
+    source: Source,
+    root: Path,
+    targets: tuple[str, ...] = (),
+    task: RequestedTask = "auto",
+    split: SplitParameters = SplitParameters(),  # noqa: B008 - immutable
+) -> Dataset:
+    """Prepare a source as inference finds it and write the dataset."""
+    opened = open_root(root)
+    with opened.scratch() as scratch, stage(source, scratch) as staged:
+        plan = infer_plan(staged, require_targets(source, targets), task)
+        return open_dataset(write_dataset(opened, staged, plan, split))
 
 
 @pytest.fixture
