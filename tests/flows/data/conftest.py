@@ -5,14 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from flows.data.preparation import infer_task
-from flows.data.sources import Table, read_source
-from flows.data.splitting import SplitParameters
-from flows.data.store import DatasetReference, write_dataset
-from flows.data.validation import check_table
+from flows.data.store import DatasetReference
+from tests.flows.data.writing import write
 
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 
@@ -31,7 +27,7 @@ def fashion_mnist() -> str:
 def store(tmp_path: Path) -> Path:
     """A store that holds one dataset already, so that a test can tell whether it was touched."""
     root = tmp_path / "store"
-    write_dataset(root, read_source("wine", None), "classification", SplitParameters())
+    write(root, "wine")
     return root
 
 
@@ -40,10 +36,7 @@ def ingest(store: Path) -> Callable[..., DatasetReference]:
     """The whole way from what a person wrote to a dataset, as the ingest flow goes it."""
 
     def ingest(data: str, target: str | None = None, task: str = "auto") -> DatasetReference:
-        table = read_source(data, target)
-        found = infer_task(table.target, task)
-        check_table(table, found)
-        return write_dataset(store, table, found, SplitParameters())
+        return write(store, data, () if target is None else (target,), task=task)
 
     return ingest
 
@@ -71,27 +64,3 @@ def write_idx(tmp_path: Path) -> Callable[..., Path]:
         return directory
 
     return write
-
-
-@pytest.fixture
-def flowers() -> Table:
-    """Ninety rows, three classes under text labels, columns of several types, one of them constant."""
-    rng = np.random.default_rng(7)
-    features = pd.DataFrame(
-        {
-            "length": rng.normal(5.0, 2.0, 90),
-            "petals": rng.integers(3, 9, 90),
-            "wild": rng.integers(0, 2, 90).astype(bool),
-            "planet": np.full(90, 3.0),
-        }
-    )
-    target = pd.Series(np.repeat(["rose", "iris", "daisy"], 30), name="kind")
-    return Table("flowers", "flowers.csv", features, target)
-
-
-@pytest.fixture
-def prices() -> Table:
-    """Two hundred rows with a target in units of its own."""
-    rng = np.random.default_rng(8)
-    features = pd.DataFrame(rng.normal(size=(200, 3)) * [1.0, 50.0, 1e-3], columns=["a", "b", "c"])
-    return Table("prices", "prices.csv", features, pd.Series(rng.normal(3e5, 4e4, 200), name="price"))

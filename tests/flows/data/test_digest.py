@@ -18,9 +18,7 @@ from flows.data.staging import stage
 from tests.flows.data.tables import staged_table
 
 SPLIT = SplitParameters()
-property_of = settings(
-    deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+property_of = settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 PLAN = PreparationPlan(
     target=("kind",),
     task="classification",

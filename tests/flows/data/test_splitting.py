@@ -24,9 +24,7 @@ from flows.data.staging import Staged, stage
 from flows.errors import TableError
 from tests.flows.data.tables import source_of, staged_table
 
-property_of = settings(
-    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+property_of = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 seeds = st.integers(0, 2**63 - 1)
 fractions = st.floats(0.05, 0.45)
 
@@ -45,7 +43,7 @@ def split_staged(staged: Staged, plan: PreparationPlan, parameters: SplitParamet
 def split(
     frame: pd.DataFrame,
     scratch: Path,
-    parameters: SplitParameters = SplitParameters(),
+    parameters: SplitParameters = SplitParameters(),  # noqa: B008 - immutable
     *,
     task: str = "classification",
     targets: tuple[str, ...] = ("y",),
@@ -187,7 +185,7 @@ def test_a_table_of_labels_is_stratified_by_their_combinations(tmp_path):
     frame["w"] = np.arange(1000) < 10
     parts = split(frame, tmp_path, task="multilabel", targets=("y", "z", "w"))
     assert np.abs(np.bincount(parts) - [700, 150, 150]).max() <= 4
-    for _, rows in frame.groupby(["y", "z"]).groups.items():
+    for rows in frame.groupby(["y", "z"]).groups.values():
         shares = np.bincount(parts[rows], minlength=3) / len(rows)
         assert shares == pytest.approx([0.7, 0.15, 0.15], abs=0.03)
 

@@ -17,9 +17,7 @@ from flows.data.staging import stage
 from flows.errors import DatasetError, SourceError
 from tests.flows.data.tables import source_of, staged_table
 
-with_tmp_path = settings(
-    deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+with_tmp_path = settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture
@@ -68,7 +66,11 @@ def test_every_type_comes_back_as_pandas_has_it(mixed, tmp_path):
 
 def test_a_column_has_one_type_in_pieces_with_and_without_gaps(tmp_path, monkeypatch):
     monkeypatch.setattr(staging, "CHUNK_BYTES", 8 * 3 * 2)
-    columns = {"n": pa.array([1, 2, None, 4]), "b": pa.array([True, False, True, None]), "t": pa.array(["a"] * 3 + [None])}
+    columns = {
+        "n": pa.array([1, 2, None, 4]),
+        "b": pa.array([True, False, True, None]),
+        "t": pa.array(["a"] * 3 + [None]),
+    }
     with staged_table(pa.table(columns), tmp_path) as staged:
         first, second = staged.chunks()
         assert first.dtypes.tolist() == second.dtypes.tolist()
