@@ -49,7 +49,8 @@ def check_source(data: str, targets: Sequence[str]) -> None:
 
     For whoever asked and would wait for seconds before the reading begins.
     """
-    require_targets(open_source(data), targets)
+    # The command line still passes one target, or None.
+    require_targets(open_source(data), (targets,) if isinstance(targets, str) else targets or ())
 
 
 def require_targets(source: Source, targets: Sequence[str]) -> tuple[str, ...]:
