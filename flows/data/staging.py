@@ -4,10 +4,11 @@ A source may be slow, remote, compressed or growing; the staged file is local, u
 read without being mapped: pages of a mapped file count as resident memory until the system wants them back.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
@@ -61,7 +62,7 @@ class Staged:
         """
         start = 0
         for table in self.tables(columns):
-            frame = self._frame(table, start)
+            frame = self.frame(table, start)
             start += table.num_rows
             # Not two copies of a piece while it is worked on, nor one while the next is read.
             del table
@@ -80,7 +81,7 @@ class Staged:
         pandas' boolean where there are gaps; text is str; dates are datetime64[us].
         """
         (table,) = self._read([name], max(1, self.rows))
-        return self._frame(table, 0)[name]
+        return self.frame(table, 0)[name]
 
     def _read(self, names: list[str], rows: int) -> Iterator[pa.Table]:
         """Yield tables of exactly so many rows, then one of what is left; one that is empty if there are no rows."""
@@ -103,21 +104,25 @@ class Staged:
                     names
                 )
 
-    def _frame(self, table: pa.Table, start: int) -> pd.DataFrame:
-        """Return a piece as pandas has it, with one type for each column whatever is missing in this piece."""
-        frame = table.to_pandas(date_as_object=False, types_mapper=_pandas_type, split_blocks=True)
-        changed = {}
-        for name in table.column_names:
-            kind = table.schema.field(name).type
-            if self.nulls.get(name) and pa.types.is_integer(kind):
-                changed[name] = np.dtype(np.float64)
-            elif pa.types.is_boolean(kind):
-                changed[name] = pd.BooleanDtype() if self.nulls.get(name) else np.dtype(bool)
-            elif pa.types.is_date32(kind):
-                changed[name] = np.dtype("datetime64[us]")
-        frame = frame.astype(changed) if changed else frame
+    def frame(self, table: pa.Table, start: int) -> pd.DataFrame:
+        """Return a piece of `tables` that begins at this row as `chunks` has it."""
+        frame = as_frame(table, {name for name, nulls in self.nulls.items() if nulls})
         frame.index = pd.RangeIndex(start, start + table.num_rows)
         return frame
+
+
+def as_frame(table: pa.Table, gaps: Collection[str]) -> pd.DataFrame:
+    """Return a table as pandas has it, with the types of columns that may have gaps for those that are named."""
+    frame = table.to_pandas(date_as_object=False, types_mapper=_pandas_type, split_blocks=True)
+    changed: dict[str, Any] = {}
+    for column in table.schema:
+        if pa.types.is_integer(column.type) and column.name in gaps:
+            changed[column.name] = np.float64
+        elif pa.types.is_boolean(column.type) and column.name not in gaps:
+            changed[column.name] = bool
+        elif pa.types.is_date32(column.type):
+            changed[column.name] = "datetime64[us]"
+    return frame.astype(changed) if changed else frame
 
 
 def _pandas_type(kind: pa.DataType) -> pd.api.extensions.ExtensionDtype | None:

@@ -34,7 +34,7 @@ from flows.data.plan import PreparationPlan, dump_plan
 from flows.data.preparation import Preparation, Task
 from flows.data.root import SCHEMA, Root, root_of
 from flows.data.splitting import PARTS, TEST, TRAIN, SplitParameters, feature_hashes, split_rows
-from flows.data.staging import Staged
+from flows.data.staging import Staged, as_frame
 from flows.errors import DatasetError
 
 MOST_SAMPLE_ROWS = 10_000
@@ -173,14 +173,17 @@ def write_parts(
         ]
         test_rows = files.enter_context(rows_writer(directory / "test" / "rows.parquet"))
         sample = files.enter_context(rows_writer(directory / "train" / "sample.parquet"))
-        for frame in staged.chunks(columns):
-            here = slice(frame.index.start, frame.index.stop)
+        start = 0
+        for table in staged.tables(columns):
+            here = slice(start, start + table.num_rows)
+            frame = staged.frame(table, start)
             features = pixels(frame, preparation) if raw else preparation.transform_features(frame)
             target = preparation.transform_target(frame)
             for place, writer in enumerate(writers):
                 writer.append(features, target, parts[here] == place)
-            test_rows.append(frame, parts[here] == TEST)
-            sample.append(frame, sampled[here])
+            test_rows.append(table, parts[here] == TEST)
+            sample.append(table, sampled[here])
+            start += table.num_rows
 
 
 def raw_pixels(staged: Staged, preparation: Preparation) -> bool:
@@ -232,18 +235,17 @@ def write_header(file: IO[bytes], dtype: str, shape: tuple[int, ...]) -> None:
 
 
 class RowsWriter:
-    """Appends raw rows to a Parquet file, whose columns are those of the first piece."""
+    """Appends raw rows to a Parquet file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._writer: pq.ParquetWriter | None = None
 
-    def append(self, frame: pd.DataFrame, rows: np.ndarray) -> None:
+    def append(self, table: pa.Table, rows: np.ndarray) -> None:
         """Append the rows that a mask picks; also none, so that the file is there."""
-        table = pa.Table.from_pandas(frame[rows], preserve_index=False)
         if self._writer is None:
             self._writer = pq.ParquetWriter(self._path, table.schema)
-        self._writer.write_table(table)
+        self._writer.write_table(table.filter(pa.array(rows)))
 
     def close(self) -> None:
         """End the file."""
@@ -358,7 +360,10 @@ def raw_train_sample(dataset: Dataset) -> pd.DataFrame:
 def read_rows(dataset: Dataset, name: str) -> pd.DataFrame:
     """Read raw rows."""
     try:
-        return pd.read_parquet(dataset.directory / name)
+        # Not pq.read_table: it would look for a partitioned data set around the file.
+        with pq.ParquetFile(dataset.directory / name) as file:
+            table = file.read()
+        return as_frame(table, {column for column in table.column_names if table[column].null_count})
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise damaged(dataset.directory, error) from error
 
