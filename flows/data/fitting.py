@@ -136,8 +136,7 @@ def fit_number(name: str, plan: NumericPlan, values: np.ndarray, train_rows: np.
         fill = float(np.median(trained_on(name, train[~np.isnan(train)]), overwrite_input=True))
     if fill is not None:
         train[np.isnan(train)] = fill
-    with np.errstate(over="ignore", invalid="ignore"):
-        scale = fit_scale(plan.scale, train)
+    scale = fit_scale(plan.scale, train)
     refuse_too_large(name, values, scale)
     return NumericEncoding(column=name, shift=scale.shift, scale=scale.scale, fill=fill, indicator=plan.indicator)
 
@@ -148,18 +147,19 @@ def fit_scale(method: str, values: np.ndarray) -> Scale:
     Scikit-learn's arithmetic may overflow: then the result is not finite, and `refuse_too_large` says so.
     """
     column = values[:, None]
-    match method:
-        case "standard":
-            standard = StandardScaler().fit(column)
-            shift, scale = standard.mean_[0], standard.scale_[0]
-        case "minmax":
-            minmax = MinMaxScaler().fit(column)
-            shift, scale = minmax.data_min_[0], 1 / minmax.scale_[0]
-        case "robust":
-            robust = RobustScaler().fit(column)
-            shift, scale = robust.center_[0], robust.scale_[0]
-        case _:
-            shift, scale = 0.0, 1.0
+    with np.errstate(all="ignore"):
+        match method:
+            case "standard":
+                standard = StandardScaler().fit(column)
+                shift, scale = standard.mean_[0], standard.scale_[0]
+            case "minmax":
+                minmax = MinMaxScaler().fit(column)
+                shift, scale = minmax.data_min_[0], 1 / minmax.scale_[0]
+            case "robust":
+                robust = RobustScaler().fit(column)
+                shift, scale = robust.center_[0], robust.scale_[0]
+            case _:
+                shift, scale = 0.0, 1.0
     # Not validated: what is not finite is told with the name of its column.
     return Scale.model_construct(shift=float(shift), scale=float(scale))
 
@@ -297,9 +297,7 @@ def counted_from(start: int) -> Iterator[None]:
     try:
         yield
     except ColumnFault as fault:
-        if fault.row is None:
-            raise
-        raise ColumnFault(fault.column, fault.fault, fault.row + start) from fault
+        raise fault.after(start) from fault
 
 
 def trained_on(name: str, values: np.ndarray) -> np.ndarray:

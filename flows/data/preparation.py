@@ -20,7 +20,7 @@ from flows.errors import TableError
 
 __all__ = ["Label", "Preparation", "Task", "encode_labels", "infer_task", "label_array"]
 
-# From which probability on a label of several is predicted.
+# The probability above which a label of several is predicted.
 LABEL_THRESHOLD = 0.5
 
 
@@ -147,7 +147,7 @@ class Preparation(BaseModel):
         if self.classes is not None:
             return np.asarray(label_array(self.classes)[values])
         if self.task == "multilabel":
-            return pd.DataFrame((values >= LABEL_THRESHOLD).astype(np.int64), columns=list(self.targets))
+            return pd.DataFrame((values > LABEL_THRESHOLD).astype(np.int64), columns=list(self.targets))
         if len(self.targets) == 1:
             return np.asarray(values * self.target_scale[0] + self.target_mean[0])
         return pd.DataFrame(

@@ -1,6 +1,6 @@
 """What a person declares about the preparation of a table, and the YAML file it is kept in."""
 
-from flows.data.plan.document import PlanError, dump_plan, load_plan
+from flows.data.plan.document import PlanError, dump_plan, load_plan, parse_plan
 from flows.data.plan.models import (
     BooleanPlan,
     CategoricalPlan,
@@ -24,4 +24,5 @@ __all__ = [
     "RequestedTask",
     "dump_plan",
     "load_plan",
+    "parse_plan",
 ]

@@ -62,6 +62,17 @@ def load_plan(path: Path | str) -> PreparationPlan:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise PlanError(f"{path}: the preparation cannot be read: {reason}; give the path of a YAML file") from error
+    return parse_plan(text, path)
+
+
+def parse_plan(text: str, path: Path | str) -> PreparationPlan:
+    """Read a plan from YAML; ``path`` is what messages call the file it stood in.
+
+    Raises
+    ------
+    PlanError
+        If it is not YAML, or a field of it is not valid.
+    """
     try:
         # The loader that leaves every scalar a string: a column may be called 2024, no or null.
         root = yaml.compose(text, Loader=yaml.BaseLoader)
@@ -214,5 +225,6 @@ def scalar(text: str) -> str:
 
 
 def comment(note: str | None) -> str:
-    """Return a note as the comment at the end of a line."""
-    return f"  # {' '.join(note.split())}" if note else ""
+    """Return a note as the comment at the end of a line, without what YAML allows in no text."""
+    words = "".join(sign if sign.isprintable() else " " for sign in note or "").split()
+    return f"  # {' '.join(words)}" if words else ""
