@@ -194,6 +194,7 @@ class _Exits:
         if isinstance(error, KeyboardInterrupt):
             self._exit("interrupted: what was finished is kept, and the same command goes on from there", INTERRUPTED)
         if isinstance(error, InputError):
+            _show_violations(error)
             self._exit(str(error), BAD_INPUT)
         hint = "" if self._verbose else " (--verbose shows where)"
         self._exit(f"{type(error).__name__}: {' '.join(str(error).split())}{hint}", FAILED)
@@ -202,6 +203,16 @@ class _Exits:
         errors.print(f"[red]error:[/red] {_escaped(message)}")
         sys.stdout.flush()
         raise typer.Exit(code)
+
+
+def _show_violations(error: InputError) -> None:
+    """Print all that is wrong with a table before the one line that says the first of it."""
+    from flows.data.violations import SchemaViolationError
+
+    if isinstance(error, SchemaViolationError):
+        from flows.violations_terminal import print_violations
+
+        print_violations(errors, error)
 
 
 def _escaped(message: str) -> str:

@@ -2,17 +2,30 @@
 
 from prefect import flow
 from prefect.logging import get_run_logger
+from pydantic import BaseModel, ConfigDict
 
-from flows.data.declarations import read_declarations, read_own_plan, without_split_column
+from flows.data.conformance import enforce_schema
+from flows.data.declarations import Declarations, read_declarations, read_own_plan, without_split_column
 from flows.data.inference import infer_plan
 from flows.data.root import open_root
 from flows.data.schema import infer_schema
 from flows.data.sources import open_source, require_targets
 from flows.data.splitting import SplitParameters, require_split_column
-from flows.data.staging import stage
+from flows.data.staging import Staged, stage
 from flows.data.store import Dataset, DatasetReference, open_dataset, write_dataset
-from flows.data.validation import validate
+from flows.data.validation import ValidationReport, check_trainable
+from flows.data.violations import SchemaViolationError, Violation
+from flows.data_artifacts import publish_notes, publish_violations
 from flows.parameters import IngestParameters, TaskChoice
+
+
+class Ingested(BaseModel):
+    """What came of an ingestion: the dataset, and what was found on the way that the run on it should tell."""
+
+    model_config = ConfigDict(frozen=True)
+
+    dataset: DatasetReference
+    report: ValidationReport
 
 
 @flow(name="ingest", flow_run_name="ingest {data}", persist_result=False)
@@ -23,7 +36,7 @@ def ingest(
     preparation: str | None = None,
     split: SplitParameters = SplitParameters(),  # noqa: B008 - immutable
     datasets: str = "datasets",
-) -> DatasetReference:
+) -> Ingested:
     """Read a source once, check it, split it, prepare it, and write it under the digest of its content.
 
     Args:
@@ -49,12 +62,26 @@ def ingest(
     root = open_root(datasets)
     declared = read_declarations(root, source, targets, task, preparation)
     with root.scratch() as scratch, stage(source, scratch) as staged:
+        violations = _enforce(declared, staged)
         plan = infer_plan(staged, targets, task, without_split_column(declared.plan, split))
-        validate(staged, plan, split, declared.schema, declared.schema_file)
+        notes = check_trainable(staged, plan, split)
         reference = write_dataset(root, staged, plan, split)
-        declared.keep(plan, infer_schema(staged, plan), source.uri)
+        declared.keep(plan, declared.schema or infer_schema(staged, plan), source.uri)
+    publish_notes(source.uri, notes)
     _tell(open_dataset(reference), declared.plan_file)
-    return reference
+    return Ingested(dataset=reference, report=ValidationReport(violations=violations, notes=notes))
+
+
+def _enforce(declared: Declarations, staged: Staged) -> tuple[Violation, ...]:
+    """Hold the table against the schema of its source, before anything is decided about it; publish what is found."""
+    try:
+        violations = enforce_schema(declared.schema, staged, declared.plan, declared.schema_file)
+    except SchemaViolationError as error:
+        publish_violations(staged.source.uri, error.violations, declared.schema_file)
+        raise
+    if violations:
+        publish_violations(staged.source.uri, violations, declared.schema_file)
+    return violations
 
 
 def _tell(dataset: Dataset, plan_file: str) -> None:

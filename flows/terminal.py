@@ -50,6 +50,10 @@ class TrialsBar:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
+    def warned(self, text: str) -> None:
+        """Print a line above the bar."""
+        self._progress.console.print(f"[yellow]warning:[/yellow] {escape(text)}", soft_wrap=True, highlight=False)
+
     def search_started(self, total: int, finished_before: int, goal: Objective) -> None:
         """Set the length of the bar."""
         self._metric = goal.metric

@@ -7,13 +7,15 @@ from prefect import flow, task
 from pydantic import BaseModel, ConfigDict
 
 from flows.compute.clusters import task_runner
+from flows.data.drift import DriftReport
 from flows.data.splitting import SplitParameters
 from flows.data.store import DatasetReference, open_dataset
 from flows.evaluate import Evaluation, evaluate
-from flows.ingest import ingest
+from flows.ingest import Ingested, ingest
 from flows.parameters import ComputeParameters, TaskChoice, TrainParameters
 from flows.search import SearchOutcome, search
 from flows.spaces import expand, load_space
+from flows.tracking.data_reports import log_drift, log_validation
 from flows.tracking.registry import RegisteredVersion, check_model_name, register_winner
 from flows.tracking.search_runs import SearchRun, TrialRecord, search_run
 from flows.tracking.store import Tracking, open_tracking
@@ -80,7 +82,7 @@ def train(
     return train_on(ingest_for(parameters), parameters)
 
 
-def ingest_for(parameters: TrainParameters) -> DatasetReference:
+def ingest_for(parameters: TrainParameters) -> Ingested:
     """Ingest what the parameters name; a space that is not valid is found before the data is read."""
     expand(load_space(parameters.space))
     return ingest(
@@ -93,8 +95,12 @@ def ingest_for(parameters: TrainParameters) -> DatasetReference:
     )
 
 
-def train_on(dataset: DatasetReference, parameters: TrainParameters) -> TrainReport:
-    """Search on an ingested dataset, evaluate, and register the winner: what `train` and `retrain` share."""
+def train_on(ingested: Ingested, parameters: TrainParameters, drift: DriftReport | None = None) -> TrainReport:
+    """Search on an ingested dataset, evaluate, and register the winner: what `train` and `retrain` share.
+
+    What was found in the data is logged on the run of the search, with the drift that was measured, if any.
+    """
+    dataset = ingested.dataset
     space = load_space(parameters.space)
     opened = open_dataset(dataset)
     name = parameters.model_for(dataset.name)
@@ -102,6 +108,9 @@ def train_on(dataset: DatasetReference, parameters: TrainParameters) -> TrainRep
     tracking = open_tracking(parameters.experiment_for(dataset.name), one_machine=parameters.compute.scheduler is None)
     seconds = {}
     with search_run(tracking, opened, parameters.space, space) as run:
+        log_validation(run, ingested.report)
+        if drift is not None:
+            log_drift(tracking, run.run_id, drift)
         started = time.monotonic()
         runner = task_runner(parameters.compute)
         outcome = search.with_options(task_runner=runner)(dataset, space, run, parameters.compute)

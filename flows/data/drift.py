@@ -91,6 +91,7 @@ class DriftReport(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    parameters: DriftParameters
     reference_digest: str | None = None
     rows_reference: int
     rows_current: int
@@ -135,7 +136,11 @@ def measure_drift(
     is_enough = min(len(reference), len(current)) >= parameters.least_rows
     columns = compare_all(measured, reference, current, parameters) if is_enough else []
     return DriftReport(
-        rows_reference=len(reference), rows_current=len(current), columns=tuple(columns), unmeasured=unmeasured
+        parameters=parameters,
+        rows_reference=len(reference),
+        rows_current=len(current),
+        columns=tuple(columns),
+        unmeasured=unmeasured,
     )
 
 
@@ -274,7 +279,7 @@ def edge_labels(edges: np.ndarray, kind: Kind) -> tuple[str, ...]:
 def readable(value: float, kind: Kind) -> str:
     """Write a number with four digits, and a moment as its day."""
     if kind == "number":
-        return f"{value:.4g}"
+        return f"{float(f'{value:.4g}'):,.10g}"
     return str(np.datetime64(round(value * SECONDS_A_DAY), "s").astype("datetime64[D]"))
 
 

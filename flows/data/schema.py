@@ -6,14 +6,13 @@ come and what may not, rule by rule, is in docs/validation-and-drift.md.
 """
 
 import math
-from pathlib import Path
 from typing import Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from flows.data.plan import PreparationPlan
-from flows.data.plan.document import describe_syntax, flow_list, locate, scalar, value_of
+from flows.data.plan.document import RepeatedKeyError, describe_syntax, flow_list, locate, scalar, value_of
 from flows.data.profile import ColumnKind, ColumnProfile, kind_of, profile
 from flows.data.staging import Staged
 from flows.errors import InputError
@@ -180,37 +179,36 @@ def is_number(text: str) -> bool:
         return False
 
 
-def load_schema(path: Path | str) -> TableSchema:
-    """Read a schema from its YAML.
+def parse_schema(text: str, where: str) -> TableSchema:
+    """Read a schema from its YAML; ``where`` is what to call it in a message.
 
     Raises
     ------
     SchemaFileError
-        If there is no such file, it is not YAML, or a field of it is not valid.
+        If the text is not YAML, or a field of it is not valid.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
         # The loader that leaves every scalar a string: a level may be written no or 007.
         root = yaml.compose(text, Loader=yaml.BaseLoader)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise SchemaFileError(f"{path}: the schema cannot be read: {reason}; restore or delete the file") from error
     except yaml.YAMLError as error:
-        raise SchemaFileError(f"{path}: {describe_syntax(error)}; correct it") from error
+        raise SchemaFileError(f"{where}: {describe_syntax(error)}; correct it") from error
     if not isinstance(root, yaml.MappingNode):
-        raise SchemaFileError(f"{path}: line 1: a schema is a mapping with `columns:` in it; restore or delete it")
+        raise SchemaFileError(f"{where}: line 1: a schema is a mapping with `columns:` in it; restore or delete it")
     try:
         return TableSchema.model_validate(value_of(root))
+    except RepeatedKeyError as error:
+        raise SchemaFileError(f"{where}: {error}") from error
     except ValidationError as error:
         fault = error.errors()[0]
         line, place = locate(root, fault["loc"])
         given = f" (it is {fault['input']!r})" if isinstance(fault["input"], str) else ""
         what = fault["msg"].removeprefix("Value error, ")
-        raise SchemaFileError(f"{path}: line {line}: {'.'.join(place)}: {what}{given}; correct it") from error
+        at = f"{'.'.join(place)}: " if place else ""
+        raise SchemaFileError(f"{where}: line {line}: {at}{what}{given}; correct it") from error
 
 
 def dump_schema(schema: TableSchema, uri: str) -> str:
-    """Return a schema as YAML with comments that say what may be edited; ``load_schema`` reads it back."""
+    """Return a schema as YAML with comments that say what may be edited; ``parse_schema`` reads it back."""
     lines = [HEADER.format(uri=uri), f"other_columns: {schema.other_columns}"]
     if schema.pixels:
         lines.append(f"pixels: {flow(schema.pixels)}")

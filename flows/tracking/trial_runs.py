@@ -16,7 +16,7 @@ from backprop import EpochReport, Finished, save_weights
 from flows.data.store import Dataset
 from flows.tracking import tags
 from flows.tracking.artifacts import local_directory
-from flows.tracking.inputs import dataset_input
+from flows.tracking.inputs import dataset_inputs
 from flows.tracking.store import Tracking
 from flows.trials import DTYPE, SHUFFLE_SEED, PlannedTrial, describe, widths
 
@@ -83,7 +83,7 @@ class TrialRuns:
 
     def __enter__(self) -> Self:
         started = time.monotonic()
-        inputs = [dataset_input(self._dataset, "training")]
+        inputs = dataset_inputs(self._dataset, ("training", "validation"))
         for place, trial in enumerate(self._trials):
             self._open[place] = self._create(trial)
             self._client.log_inputs(self._open[place], inputs)
