@@ -21,7 +21,9 @@ COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "abfs": "azure", "abfss": "azure", "az": "azure"}
 # What a file system may tell of a file's content, under the names that the stores give it.
 MARKS = ("size", "mtime", "ino", "ETag", "etag", "LastModified", "Last-Modified", "last_modified", "updated", "md5Hash")
+# How much is fetched at once: of a file that is read from front to back, and of one that is read here and there.
 BLOCK_BYTES = 8 * 2**20
+SEEKING_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,10 @@ class DataFile:
 
     def open_seekable(self) -> pa.NativeFile:
         """Open the bytes to be read in any order: over HTTP, a copy of them on this machine."""
+        if self.local_path is not None:
+            return pa.OSFile(self.path)
         if not self.is_http:
-            return self.open_raw()
+            return pa.PythonFile(self.filesystem.open(self.path, "rb", block_size=SEEKING_BYTES), mode="r")
         copy = tempfile.TemporaryFile()  # noqa: SIM115 - closed, and so removed, with the file around it
         self.filesystem.get_file(self.path, copy)
         copy.seek(0)

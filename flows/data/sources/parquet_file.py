@@ -13,15 +13,17 @@ from flows.errors import SourceError
 INDEX_PREFIX = "__index_level_"
 BATCH_ROWS = 65_536
 # A column is read through a buffer of this size, so that a group of ten million rows need not be in memory.
-BUFFER_BYTES = 2**20
+BUFFER_BYTES = 2**18
 
 
 @contextmanager
 def opened(file: DataFile) -> Iterator[pq.ParquetFile]:
     """Open a Parquet file; what Arrow finds wrong with it becomes a SourceError."""
     try:
-        with file.open_seekable() as stream, pq.ParquetFile(stream, buffer_size=BUFFER_BYTES) as content:
-            yield content
+        # From another machine a group is fetched whole: its columns one buffer at a time would be too many requests.
+        remote = file.local_path is None
+        with file.open_seekable() as stream:
+            yield pq.ParquetFile(stream, buffer_size=BUFFER_BYTES, pre_buffer=remote)
     except (pa.ArrowException, UnicodeDecodeError) as error:
         raise damaged(file, error) from error
     except OSError as error:
