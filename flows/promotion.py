@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import bootstrap
 
-from flows.data.outputs import predictions
+from flows.data.outputs import Predictions, predictions
 from flows.data.preparation import Preparation, Task
 from flows.errors import TableError
 from flows.parameters import PromotionParameters
@@ -29,8 +29,6 @@ METRICS: dict[Task, str] = {"classification": "accuracy", "multilabel": "accurac
 """What the mean of the rows' numbers is called."""
 
 Rows = npt.NDArray[np.float64]
-Predictions = npt.NDArray[np.generic] | pd.DataFrame
-"""What a served model answers: an array, or of several targets a frame."""
 
 
 @dataclass(frozen=True)

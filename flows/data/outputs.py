@@ -1,12 +1,17 @@
 """What a network puts out, in the words of the data: the other end of a preparation, and like it part of a model."""
 
+from typing import TypeAlias
+
 import numpy as np
 import pandas as pd
 
 from flows.data.preparation import Preparation, label_array
 
+Predictions: TypeAlias = np.ndarray | pd.DataFrame
+"""Of one target an array, of several a frame."""
 
-def predictions(preparation: Preparation, outputs: np.ndarray) -> np.ndarray | pd.DataFrame:
+
+def predictions(preparation: Preparation, outputs: np.ndarray) -> Predictions:
     """Return what is predicted for each row.
 
     Parameters

@@ -11,7 +11,7 @@ from mlflow.types.schema import AnyType
 from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_integer_dtype, is_numeric_dtype
 
 from flows.data.encodings import CategoricalEncoding
-from flows.data.outputs import predictions
+from flows.data.outputs import Predictions, predictions
 from flows.data.preparation import Preparation
 
 
@@ -30,9 +30,18 @@ def signature_of(preparation: Preparation, example: pd.DataFrame) -> ModelSignat
                 for name, dtype in example.dtypes.items()
             ]
         ),
-        outputs=infer_signature(model_output=answer).outputs,
+        outputs=outputs_of(answer),
         params=ParamSchema([] if preparation.task == "regression" else [probabilities]),
     )
+
+
+def outputs_of(answer: Predictions) -> Schema:
+    """Return the schema of an answer."""
+    if not isinstance(answer, pd.DataFrame):
+        return infer_signature(model_output=answer).outputs
+    # Inferred from a frame, whole numbers would be warned of: there might be gaps among them, and here are none.
+    kinds = {"i": DataType.long, "f": DataType.double}
+    return Schema([ColSpec(kinds[dtype.kind], str(name)) for name, dtype in answer.dtypes.items()])
 
 
 def columns_of_gaps(preparation: Preparation) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from flows.compute.clusters import start_local_cluster
+from flows.compute.stack_training import StackAssignment, train_assignment
 from flows.data.inference import infer_plan
 from flows.data.plan import RequestedTask
 from flows.data.root import open_root
@@ -13,10 +14,13 @@ from flows.data.sources import Source, open_source, require_targets
 from flows.data.splitting import SplitParameters
 from flows.data.staging import stage
 from flows.data.store import Dataset, open_dataset, write_dataset
-from flows.parameters import Hyperparameters
+from flows.parameters import Hyperparameters, Space
+from flows.tracking.search_runs import TrialRecord, finished_trials, search_run
 from flows.tracking.store import Tracking, open_tracking
 from flows.trials import PlannedTrial, plan_trial
 from tests.flows.commands import Store, make_demo
+
+SPACE = Space.model_validate({"grid": {"hidden": [[8]], "learning_rate": [0.1]}})
 
 
 @pytest.fixture(scope="session")
@@ -87,3 +91,21 @@ def planned(dataset: Dataset, **changes: object) -> PlannedTrial:
         "seed": 0,
     }
     return plan_trial(dataset, Hyperparameters.model_validate({**chosen, **changes}))
+
+
+def winner_on(dataset: Dataset, tracking: Tracking, **changes: object) -> TrialRecord:
+    """Train one trial in this process and return its record."""
+    trial = planned(dataset, **changes)
+    with search_run(tracking, dataset, "space", SPACE) as run:
+        train_assignment(
+            StackAssignment(
+                name="stack-0",
+                dataset=dataset.reference,
+                trials=(trial,),
+                varying=frozenset(),
+                run=run,
+                device="cpu",
+                stop_event="stop",
+            )
+        )
+    return finished_trials(tracking, dataset.reference.digest)[trial.key]
