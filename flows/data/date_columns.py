@@ -28,9 +28,16 @@ class DateProfile:
             self.least[part] = min(int(values.min()), self.least.get(part, int(values[0])))
             self.largest[part] = max(int(values.max()), self.largest.get(part, int(values[0])))
 
-    def parts(self) -> tuple[DatePart, ...]:
-        """Return the parts that vary and the time elapsed; where every day is the first of a month, no weekday."""
-        varying = [part for part in CALENDAR if self.least.get(part) != self.largest.get(part)]
+    def parts(self, is_whole: bool = True) -> tuple[DatePart, ...]:
+        """Return the parts that vary and the time elapsed; where every day is the same of its month, no weekday.
+
+        Of a table sorted by date the first rows say too little: if they are all that was seen, days count as varying.
+        """
+        varying = [
+            part
+            for part in CALENDAR
+            if self.least.get(part) != self.largest.get(part) or not (is_whole or part == "hour")
+        ]
         if "day" not in varying:
             varying = [part for part in varying if part != "weekday"]
         return (*varying, "elapsed")

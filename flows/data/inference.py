@@ -124,7 +124,7 @@ def with_gaps(finding: Finding, gaps: int, rows: int) -> Finding:
     plan: ColumnPlan = finding.plan
     if not isinstance(plan, CategoricalPlan) and gaps >= LEAST_INDICATED * rows:
         plan = plan.model_copy(update={"indicator": True})
-    notes = [note for note in (finding.note, f"{gaps:,} of {rows:,} rows have none") if note]
+    notes = [note for note in (finding.note, f"missing in {gaps:,} of {rows:,} rows") if note]
     return replace(finding, plan=plan, note="; ".join(notes))
 
 

@@ -20,7 +20,7 @@ FEW_LEVELS = 20
 MOST_DISTINCT = 0.5
 # Values are prose if they are as long as this on average, or have as many words, and more than this fraction differ.
 LONG = 30
-MANY_WORDS = 4
+MANY_WORDS = 6
 MOST_DISTINCT_PROSE = 0.1
 # Values are dates, or numbers, if at least this fraction of them is: the others are mistakes to be told of.
 MOSTLY = 0.5
@@ -64,10 +64,13 @@ class TextProfile:
         How many rows have each value, in the order of their first appearance.
     rows
         How many rows were counted that have a value.
+    is_whole
+        Whether every row was counted.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     rows: int = 0
+    is_whole: bool = True
 
     @property
     def is_counted_out(self) -> bool:
@@ -78,6 +81,7 @@ class TextProfile:
         """Count the values of a piece of the column; a few rows at a time, for each may have a value of its own."""
         for start in range(0, len(column), COUNTED_ROWS):
             if self.is_counted_out:
+                self.is_whole = False
                 return
             codes, values = column.iloc[start : start + COUNTED_ROWS].factorize()
             counted = np.bincount(codes[codes >= 0], minlength=len(values)).tolist()
@@ -116,7 +120,7 @@ def judge_text(profile: TextProfile, rows: int) -> Finding:
     if {value.lower() for value in islice(counts, 5)} <= {"true", "false"} and len(counts) <= 4:
         return Finding(BooleanPlan())
     sample = profile.sample()
-    dates = judge_dates(sample, profile.is_counted_out)
+    dates = judge_dates(profile, sample)
     if dates is not None:
         return dates
     if len(counts) <= FEW_LEVELS:
@@ -128,8 +132,7 @@ def judge_text(profile: TextProfile, rows: int) -> Finding:
 
 def judge_names(profile: TextProfile, sample: pd.Series, rows: int) -> Finding:
     """Decide whether many different texts are categories, names of the rows, or prose."""
-    more = "more than " if profile.is_counted_out else ""
-    many = f"{more}{min(len(profile.counts), MOST_LEVELS):,} different values"
+    many = f"{'' if profile.is_whole else 'more than '}{len(profile.counts):,} different values"
     distinct = len(profile.counts) / profile.rows
     texts = sample.tolist()
     is_long = mean(map(len, texts)) >= LONG or mean(len(text.split()) for text in texts) >= MANY_WORDS
@@ -145,23 +148,20 @@ def judge_names(profile: TextProfile, sample: pd.Series, rows: int) -> Finding:
     return Finding(plan)
 
 
-def judge_dates(sample: pd.Series, is_sample_only: bool) -> Finding | None:
+def judge_dates(profile: TextProfile, sample: pd.Series) -> Finding | None:
     """Decide whether texts are dates, and how they are written; None if they are none."""
     if sample.str.contains(DATE_LIKE, case=False).mean() < MOSTLY:
         return None
-    parsed = {written: parse(sample, written) for written in FORMATS if parse(sample[:5], written).notna().any()}
-    shares = {written: dates.notna().mean() for written, dates in parsed.items()}
+    tried = [written for written in FORMATS if parse(sample[:5], written).notna().any()]
+    shares = {written: parse(sample, written).notna().mean() for written in tried}
     best = [written for written, share in shares.items() if share == max(shares.values())]
     if not best or shares[best[0]] < MOSTLY:
         return None
-    profile = DateProfile()
-    profile.add(in_microseconds(parsed[best[0]].dropna()))
-    hours = ("hour",) if "hour" in profile.parts() else ()
-    # Of a few years sorted by day, the first thousand days say too little of what varies.
-    parts = (*DatePlan().parts, *hours) if is_sample_only else profile.parts()
+    dates = DateProfile()
+    dates.add(in_microseconds(parse(pd.Series(list(profile.counts), dtype=object), best[0]).dropna()))
     text_format = None if best[0] == "ISO8601" else best[0]
     note = f"could also be format: {best[1]!r}; change it if it is" if len(best) > 1 else None
-    return Finding(DatePlan(parts=parts, format=text_format), note=note)
+    return Finding(DatePlan(parts=dates.parts(profile.is_whole), format=text_format), note=note)
 
 
 def parse(texts: pd.Series, written: str) -> pd.Series:

@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from flows.data import staging
+from flows.data import staging, text_columns
 from flows.data.fitting import fit_preparation
 from flows.data.inference import infer_plan
 from flows.data.plan import BooleanPlan, CategoricalPlan, DatePlan, NumericPlan, PreparationPlan
@@ -41,7 +41,10 @@ KINDS = {
     "years as text": (RNG.choice(["2019", "2020"], ROWS), CategoricalPlan()),
     "numbers and a word": ([*map(str, range(ROWS - 1)), "unknown"], NumericPlan()),
     "days": (DAYS, DATE),
-    "days of one year": (DAYS.head(60).sample(ROWS, replace=True, random_state=1), DATE.model_copy(update={"parts": DATE.parts[1:]})),
+    "days of one year": (
+        DAYS.head(60).sample(ROWS, replace=True, random_state=1),
+        DATE.model_copy(update={"parts": DATE.parts[1:]}),
+    ),
     "months": (pd.date_range("2000-01-01", periods=ROWS, freq="MS"), DatePlan(parts=("year", "month", "elapsed"))),
     "hours": (
         pd.date_range("2020-01-01", periods=ROWS, freq="h"),
@@ -49,7 +52,10 @@ KINDS = {
     ),
     "one day": ([pd.Timestamp("2026-07-31")] * ROWS, DatePlan(parts=("elapsed",))),
     "days as text": (DAYS.dt.strftime("%Y-%m-%d"), DATE),
-    "days as text, few of them": (["2026-07-30", "2026-08-01"] * (ROWS // 2), DatePlan(parts=("month", "day", "weekday", "elapsed"))),
+    "days as text, few of them": (
+        ["2026-07-30", "2026-08-01"] * (ROWS // 2),
+        DatePlan(parts=("month", "day", "weekday", "elapsed")),
+    ),
     "days of America": (DAYS.dt.strftime("%m/%d/%Y"), DATE.model_copy(update={"format": "%m/%d/%Y"})),
     "days of Europe": (DAYS.dt.strftime("%d.%m.%Y"), DATE.model_copy(update={"format": "%d.%m.%Y"})),
     "days in words": (DAYS.dt.strftime("%b %d %Y"), DATE.model_copy(update={"format": "%b %d %Y"})),
@@ -61,7 +67,7 @@ KINDS = {
         [f"2020-0{1 + place % 9}-1{place % 10}T0{place % 7}:00:00+02:00" for place in range(ROWS)],
         DatePlan(parts=("month", "day", "weekday", "hour", "elapsed")),
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("values", "plan"), KINDS.values(), ids=KINDS)
@@ -89,6 +95,10 @@ DROPPED = {
     "nearly names": (
         [f"{place % 200:05x}-b" for place in range(ROWS)],
         "200 different values in 240 rows: it names the rows",
+    ),
+    "addresses": (
+        [f"{place} W. {place % 9} St." for place in range(ROWS)],
+        "240 different values in 240 rows: it names the rows",
     ),
     "rare levels": (
         [f"level {place // 2}" for place in range(ROWS)],
@@ -129,7 +139,7 @@ def test_text_is_refused_with_what_to_do(values, message, tmp_path):
 def test_ten_thousand_levels_are_refused_unless_they_are_declared(tmp_path):
     towns = [f"town {place % 10_000}" for place in range(30_000)]
     with staged_table({"town": towns, "y": np.arange(30_000) % 2}, tmp_path) as staged:
-        with pytest.raises(TableError, match="column 'town' has more than 1,000 different values, too many for cat"):
+        with pytest.raises(TableError, match="column 'town' has 10,000 different values, too many for cat"):
             infer_plan(staged, ("y",))
         declared = PreparationPlan(columns={"town": CategoricalPlan()})
         assert infer_plan(staged, ("y",), declared=declared).columns == declared.columns
@@ -158,7 +168,7 @@ def test_gaps_are_indicated_where_there_are_enough_to_learn_from(share, indicate
     assert {name: column.indicator for name, column in plan.columns.items()} == dict.fromkeys(
         list(columns)[:4], indicated
     )
-    assert set(plan.notes.values()) == {f"{gaps.sum()} of 1,000 rows have none"}
+    assert set(plan.notes.values()) == {f"missing in {gaps.sum()} of 1,000 rows"}
 
 
 def test_a_date_that_could_be_read_in_two_ways_is_noted(tmp_path):
@@ -166,6 +176,17 @@ def test_a_date_that_could_be_read_in_two_ways_is_noted(tmp_path):
     found = inferred(days, tmp_path)
     assert found.columns["a"].format == "%m/%d/%Y"
     assert found.notes == {"a": "could also be format: '%d/%m/%Y'; change it if it is"}
+
+
+def test_a_column_is_counted_only_as_far_as_its_decision_needs(tmp_path, monkeypatch):
+    monkeypatch.setattr(text_columns, "COUNTED_ROWS", 2000)
+    names = [f"user-{place}" for place in range(5000)]
+    # Within the first two thousand minutes the month does not change.
+    minutes = pd.date_range("2020-03-01", periods=5000, freq="min").strftime("%Y-%m-%d %H:%M")
+    with staged_table({"name": names, "minute": minutes, "y": np.arange(5000) % 2}, tmp_path) as staged:
+        plan = infer_plan(staged, ("y",))
+    assert plan.notes == {"name": "more than 2,000 different values in 2,000 rows: it names the rows"}
+    assert plan.columns == {"minute": DatePlan(parts=("year", "month", "day", "weekday", "hour", "elapsed"))}
 
 
 def test_what_is_read_in_pieces_is_inferred_as_the_whole(tmp_path, monkeypatch):

@@ -73,11 +73,11 @@ def test_the_file_says_what_was_noted_and_what_could_be_chosen():
         target=("price",),
         columns={"rooms": NumericPlan(), "city": CategoricalPlan()},
         drop=("id",),
-        notes={"id": "a different value in every row", "city": "2 of 9 rows\nhave none"},
+        notes={"id": "a different value in every row", "city": "missing in 2\nof 9 rows"},
     )
     lines = dump_plan(plan).splitlines()
     assert "  rooms: {kind: numeric, scale: standard, missing: median, indicator: false}" in lines
-    assert "  city: {kind: categorical, rare: 0.01, missing: level}  # 2 of 9 rows have none" in lines
+    assert "  city: {kind: categorical, rare: 0.01, missing: level}  # missing in 2 of 9 rows" in lines
     assert "  - id  # a different value in every row" in lines
     header = "\n".join(line for line in lines if line.startswith("#"))
     for choice in ("standard | minmax | robust | none", "median | constant", "most_frequent | refuse", "elapsed"):
