@@ -11,11 +11,11 @@ from flows.progress import progress_listener
 
 
 def publish_violations(uri: str, violations: Sequence[Violation], schema_file: str) -> None:
-    """Put every violation of a schema on the page of this run, and the warnings among them into its log."""
-    for violation in violations:
-        if violation.severity == "warning":
-            warn(f"{uri}: column {violation.column!r}: {sentence(violation)}")
+    """Put every violation of a schema on the page of this run, and into its log if all are warnings."""
     errors = sum(violation.severity == "error" for violation in violations)
+    # With errors among them the error itself has them all.
+    for violation in () if errors else violations:
+        warn(f"{uri}: column {violation.column!r}: {sentence(violation)}")
     verdict = f"{errors} of them stopped the ingestion" if errors else "none of them stops the ingestion"
     create_table_artifact(
         key="schema-violations",

@@ -45,14 +45,18 @@ def check_schema(schema: TableSchema, staged: Staged, plan: PreparationPlan) -> 
     """
     used = {name: column for name, column in schema.columns.items() if name not in plan.drop}
     present = {name: column for name, column in used.items() if name in staged.names}
-    kinds = {name: kind_of(staged.schema.field(name).type) for name in present}
-    # A column without any value has no kind: it is all gaps.
-    strange = {name: kind for name, kind in kinds.items() if kind is not None and kind != schema.columns[name].kind}
-    judged = {name: column for name, column in present.items() if name not in strange}
+    strange = [name for name, column in present.items() if kind_of(staged.schema.field(name).type) != column.kind]
+    # A column without any value has no kind: it is all gaps, and nothing else is asked of it.
+    empty = {
+        name: ColumnSchema(kind=present[name].kind, nullable=present[name].nullable)
+        for name in strange
+        if not has_values(staged, name)
+    }
+    judged = {name: column for name, column in present.items() if name not in strange} | empty
     found = [
         *missing_columns(used, staged),
         *unexpected_columns(schema, staged, plan),
-        *(wrong_kind(staged, name, schema.columns[name].kind) for name in strange if has_values(staged, name)),
+        *(wrong_kind(staged, name, present[name].kind) for name in strange if name not in empty),
         *broken_rules(staged, judged, plan),
         *broken_pixels(schema, staged),
     ]
@@ -74,13 +78,13 @@ def unexpected_columns(schema: TableSchema, staged: Staged, plan: PreparationPla
     known = {*schema.columns, *schema.ignored, *plan.columns, *plan.drop, *plan.target}
     for name in staged.names:
         if name not in known:
-            allowed = "no other column than those of the schema"
+            allowed = "the columns of the schema"
             yield Violation(column=name, rule="unexpected column", allowed=allowed, count=staged.rows)
 
 
 def has_values(staged: Staged, name: str) -> bool:
     """Tell whether a column has a value that is not missing."""
-    return staged.nulls.get(name, 0) < staged.rows
+    return any(frame[name].notna().any() for frame in staged.chunks([name]))
 
 
 def wrong_kind(staged: Staged, name: str, expected: ColumnKind) -> Violation:
@@ -102,8 +106,8 @@ def readable_as(kind: ColumnKind, values: pd.Series) -> pd.Series:
         case "number":
             return pd.to_numeric(values, errors="coerce").notna()
         case "date":
-            is_text = isinstance(values.dtype, pd.StringDtype)
-            return pd.to_datetime(values, errors="coerce", format="ISO8601").notna() & is_text
+            texts = values if isinstance(values.dtype, pd.StringDtype) else pd.Series("a number", index=values.index)
+            return pd.to_datetime(texts, errors="coerce", format="ISO8601").notna()
         case "boolean":
             return values.map(label_text).str.lower().isin(["true", "false"])
         case "text":

@@ -203,6 +203,8 @@ def parse_schema(text: str, where: str) -> TableSchema:
         line, place = locate(root, fault["loc"])
         given = f" (it is {fault['input']!r})" if isinstance(fault["input"], str) else ""
         what = fault["msg"].removeprefix("Value error, ")
+        if fault["type"] == "missing":
+            place = [str(part) for part in fault["loc"]]
         at = f"{'.'.join(place)}: " if place else ""
         raise SchemaFileError(f"{where}: line {line}: {at}{what}{given}; correct it") from error
 
