@@ -75,8 +75,13 @@ def open_root(root: str | Path) -> Root:
     protocol = split_protocol(text)[0]
     if protocol in (None, "file"):
         return Directory(Path(text.removeprefix("file://")).absolute())
-    with explained(text):
-        filesystem, path = url_to_fs(text)
+    try:
+        with explained(text):
+            filesystem, path = url_to_fs(text)
+    except ValueError as error:
+        raise DatasetError(
+            f"{text}: {first_line(error)}; use a directory, or a URL such as s3://bucket/datasets"
+        ) from error
     return Elsewhere(text.rstrip("/"), filesystem, path.rstrip("/"))
 
 
@@ -268,6 +273,10 @@ def explained(where: str) -> Iterator[None]:
         extra = EXTRAS.get(str(protocol))
         remedy = f"pip install 'backprop[{extra}]'" if extra else first_line(error)
         raise DatasetError(f"{where}: nothing is installed that reaches {protocol}://; {remedy}") from error
+    except NotImplementedError as error:
+        raise DatasetError(
+            f"{where}: nothing can be written there; use a directory, or a store such as s3://"
+        ) from error
     except OSError as error:
         raise DatasetError(
             f"{where}: the dataset cannot be written or read: {first_line(error)}; free space or choose another"

@@ -30,7 +30,7 @@ from flows.data import store
 from tests.flows.data.writing import write as write_source
 
 def write():
-    print(write_source(Path(sys.argv[1]), "wine").path)
+    print(write_source(sys.argv[1], "wine").path)
 """
 RACE = "print('ready', flush=True); sys.stdin.readline(); write()"
 KILLED_MIDWAY = """
