@@ -19,7 +19,7 @@ BATCH_ROWS = 65_536
 def opened(file: DataFile) -> Iterator[pa.RecordBatchFileReader | pa.RecordBatchStreamReader]:
     """Open a file of either form; what Arrow finds wrong with it becomes a SourceError."""
     try:
-        with file.open_seekable() as stream:
+        with pa.PythonFile(file.open_seekable(), mode="r") as stream:
             magic = stream.read(len(FILE_MAGIC))
             stream.seek(0)
             if magic.startswith(OLD_FEATHER_MAGIC):

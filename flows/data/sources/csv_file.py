@@ -46,16 +46,23 @@ def read_schema(file: DataFile) -> pa.Schema:
     header = read_header(file)
     check_names(file.uri, header.names)
     try:
-        with opened_rows(file, header) as stream:
-            first = pa.BufferReader(next(row_pieces(stream, header.line_break), b""))
-            found = pc.read_csv(first, reading(header, LONGEST_ROW), splitting(header.delimiter), converting())
+        found = inferred_schema(file, header)
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
         if str(error) == EMPTY:
             raise SourceError(f"{file.uri}: there is a header and no rows; write the rows below it") from error
         raise fault_of(file, header, error) from error
-    if found.num_rows == 0:
-        raise SourceError(f"{file.uri}: there is a header and no rows; write the rows below it")
-    return pa.schema([(field.name, cell_type(file, header, field.type)) for field in found.schema])
+    return pa.schema([(field.name, cell_type(file, header, field.type)) for field in found])
+
+
+def inferred_schema(file: DataFile, header: Header) -> pa.Schema:
+    """Return the types that the first piece shows, or where that ends within a row, those of the first block."""
+    with opened_rows(file, header) as stream:
+        first = pa.BufferReader(next(row_pieces(stream, header.line_break), b""))
+    try:
+        return pc.read_csv(first, reading(header, LONGEST_ROW), splitting(header.delimiter), converting()).schema
+    except pa.ArrowInvalid:
+        with opened_rows(file, header) as stream, open_blocks(stream, header) as blocks:
+            return blocks.schema
 
 
 def cell_type(file: DataFile, header: Header, inferred: pa.DataType) -> pa.DataType:
@@ -137,8 +144,8 @@ def opened_rows(file: DataFile, header: Header) -> Iterator[pa.NativeFile]:
         yield stream
 
 
-def open_blocks(stream: pa.NativeFile, header: Header, schema: pa.Schema) -> pc.CSVStreamingReader:
-    """Open rows as a reader of blocks, one after the other."""
+def open_blocks(stream: pa.NativeFile, header: Header, schema: pa.Schema | None = None) -> pc.CSVStreamingReader:
+    """Open rows as a reader of blocks, one after the other; without types given, the first block shows them."""
     return pc.open_csv(stream, reading(header, LONGEST_ROW), splitting(header.delimiter), converting(schema))
 
 

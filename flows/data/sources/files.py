@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any, cast
 
 import fsspec
 import pyarrow as pa
@@ -69,16 +69,16 @@ class DataFile:
         block = 0 if self.is_http else BLOCK_BYTES
         return pa.PythonFile(self.filesystem.open(self.path, "rb", block_size=block), mode="r")
 
-    def open_seekable(self) -> pa.NativeFile:
+    def open_seekable(self) -> IO[bytes]:
         """Open the bytes to be read in any order: over HTTP, a copy of them on this machine."""
         if self.local_path is not None:
-            return pa.OSFile(self.path)
+            return self.local_path.open("rb")
         if not self.is_http:
-            return pa.PythonFile(self.filesystem.open(self.path, "rb", block_size=SEEKING_BYTES), mode="r")
-        copy = tempfile.TemporaryFile()  # noqa: SIM115 - closed, and so removed, with the file around it
+            return cast("IO[bytes]", self.filesystem.open(self.path, "rb", block_size=SEEKING_BYTES))
+        copy = tempfile.TemporaryFile()  # noqa: SIM115 - closed, and so removed, by the caller
         self.filesystem.get_file(self.path, copy)
         copy.seek(0)
-        return pa.PythonFile(copy, mode="r")
+        return copy
 
     @property
     def is_http(self) -> bool:

@@ -1,7 +1,9 @@
 """JSON lines: one object a line, its keys the columns; plain or compressed."""
 
 import json
+import re
 from collections.abc import Iterator
+from datetime import datetime
 from itertools import islice
 
 import pyarrow as pa
@@ -17,6 +19,9 @@ from flows.errors import SourceError
 BLOCK_BYTES = 4 * 2**20
 # What Python's reader makes of a value, and the type that holds it.
 TYPES = {bool: pa.bool_(), float: pa.float64(), str: pa.string(), type(None): pa.null()}
+KINDS = {pa.bool_(): "true or false", pa.float64(): "a number", pa.int64(): "a number", pa.string(): "a text"}
+# The texts that Arrow takes for instants, to the second.
+INSTANT = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d:\d\d)?")
 
 
 def read_schema(file: DataFile) -> pa.Schema:
@@ -71,7 +76,8 @@ def scanned_schema(file: DataFile, error: Exception, known: pa.Schema | None = N
     Raises
     ------
     SourceError
-        If a line is not one object of plain values, or if nothing explains Arrow's error.
+        If a line is not one object of plain values, or a column's are of several kinds, or nothing explains Arrow's
+        error.
     """
     types: dict[str, pa.DataType] = {}
     for line, record in records(file):
@@ -79,10 +85,26 @@ def scanned_schema(file: DataFile, error: Exception, known: pa.Schema | None = N
             before = types.get(key, pa.null())
             found = type_of(file, line, key, value, known)
             if found != before:
-                types[key] = widest(before, found)
+                types[key] = joined(file, line, key, before, found)
     if not types or (known is not None and all(fits(found, key, known) for key, found in types.items())):
         raise SourceError(f"{file.uri}: cannot be read as JSON lines: {first_line(error)}; write the file again")
     return pa.schema(list(types.items()))
+
+
+def joined(file: DataFile, line: int, key: str, before: pa.DataType, found: pa.DataType) -> pa.DataType:
+    """Return a type for the values so far and one more; unlike in a CSV file, a number is no text."""
+    wider = widest(before, found)
+    if pa.types.is_string(wider) and not (is_text(before) and is_text(found)):
+        raise SourceError(
+            f"{file.uri}: column {key!r} holds {KINDS[found]} at line {line} and {KINDS[before]} above; "
+            "write values of one kind"
+        )
+    return wider
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Tell whether values of this type are written as texts, or not at all."""
+    return bool(pa.types.is_string(kind) or pa.types.is_timestamp(kind) or pa.types.is_null(kind))
 
 
 def fits(found: pa.DataType, key: str, known: pa.Schema) -> bool:
@@ -110,7 +132,7 @@ def records(file: DataFile) -> Iterator[tuple[int, dict[str, object]]]:
 def parsed(file: DataFile, number: int, line: str) -> dict[str, object]:
     """Parse one line."""
     if len(line) > BLOCK_BYTES:
-        raise SourceError(f"{file.uri}: line {number} is longer than {BLOCK_BYTES // 2**20} MiB; shorten it")
+        raise SourceError(f"{file.uri}: line {number} is longer than {BLOCK_BYTES:,} bytes; shorten it")
     try:
         value = json.loads(line, object_pairs_hook=list)
     except (ValueError, RecursionError) as error:
@@ -134,19 +156,19 @@ def type_of(file: DataFile, line: int, key: str, value: object, known: pa.Schema
             f"{file.uri}: column {key!r} holds an array or object at line {line}; write plain values, or remove it"
         )
     if isinstance(value, str) and known is not None and key in known.names:
-        return instant_type(value, known.field(key).type)
+        return text_type(value, known.field(key).type)
     if type(value) is int:
         return pa.int64() if -(2**63) <= value < 2**63 else pa.float64()
     return TYPES[type(value)]
 
 
-def instant_type(text: str, known: pa.DataType) -> pa.DataType:
+def text_type(text: str, known: pa.DataType) -> pa.DataType:
     """Return the type of the column's instants if the text is one, else text."""
-    if not pa.types.is_timestamp(known):
+    if not pa.types.is_timestamp(known) or not INSTANT.fullmatch(text):
         return pa.string()
     try:
-        pa.scalar(text).cast(known)
-    except pa.ArrowInvalid:
+        datetime.fromisoformat(text)
+    except ValueError:
         return pa.string()
     return known
 

@@ -23,7 +23,7 @@ def opened(file: DataFile) -> Iterator[pq.ParquetFile]:
         # From another machine a group is fetched whole: its columns one buffer at a time would be too many requests.
         remote = file.local_path is None
         with file.open_seekable() as stream:
-            yield pq.ParquetFile(stream, buffer_size=BUFFER_BYTES, pre_buffer=remote)
+            yield pq.ParquetFile(pa.PythonFile(stream, mode="r"), buffer_size=BUFFER_BYTES, pre_buffer=remote)
     except (pa.ArrowException, UnicodeDecodeError) as error:
         raise damaged(file, error) from error
     except OSError as error:
