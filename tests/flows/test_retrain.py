@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from prefect.client.schemas.objects import State
-from sklearn.datasets import load_diabetes, load_wine
+from sklearn.datasets import load_diabetes, load_wine, make_multilabel_classification
 
 from flows.errors import InputError, RunFailedError
 from flows.retrain import RetrainReport, retrain
@@ -37,9 +38,9 @@ def write_space(name: str, learning_rate: float, epochs: int) -> str:
     return name
 
 
-def write_wines(rows: int, **renamed: str) -> None:
+def write_wines(rows: int, file: str = f"{MODEL}.csv", **renamed: str) -> None:
     frame = load_wine(as_frame=True).frame.iloc[-rows:].rename(columns=renamed)
-    frame.to_csv(f"{MODEL}.csv", index=False)
+    frame.to_csv(file, index=False)
 
 
 def kept(tracking: Tracking) -> tuple[object, object]:
@@ -69,9 +70,10 @@ def test_a_champion_that_cannot_read_the_new_columns_is_named_and_stays() -> Non
     run(good)
     before = kept(open_tracking(MODEL))
 
-    write_wines(178, hue="tint")
+    # Another file, since of this one the schema is known.
+    write_wines(178, "others.csv", hue="tint")
     with pytest.raises(RunFailedError, match=r"wines version 1 cannot be measured on this data: missing columns"):
-        run(good)
+        run(good, data="others.csv", model=MODEL)
 
     assert kept(open_tracking(MODEL)) == before
 
@@ -87,6 +89,25 @@ def test_the_rmse_that_decides_is_the_one_on_the_test_rows_in_the_unit_of_the_ta
         report.train.evaluation.test["test/rmse"], rel=1e-5
     )
     assert 40 < report.decision.over_baseline.challenger < report.decision.over_baseline.other < 100
+
+
+def test_models_of_several_labels_are_judged_by_the_labels_they_have_right() -> None:
+    x, y = make_multilabel_classification(400, 10, n_classes=3, random_state=0)
+    labels = ["sport", "art", "money"]
+    articles = pd.DataFrame(x, columns=[f"x{k}" for k in range(10)]).join(pd.DataFrame(y, columns=labels))
+    space = write_space("labels.yaml", 0.3, 20)
+    articles.head(350).to_csv("articles.csv", index=False)
+    assert run(space, data="articles.csv", target=labels).name == "Promoted"
+    articles.to_csv("articles.csv", index=False)
+
+    state = run(space, data="articles.csv", target=labels)
+
+    report: RetrainReport = state.result()
+    assert "accuracy of labels" in report.decision.reason
+    right = 1 - report.train.evaluation.test["test/hamming_loss"]
+    assert report.decision.over_champion is not None
+    assert report.decision.over_champion.challenger == pytest.approx(right)
+    assert report.decision.over_baseline.other < right
 
 
 def test_a_model_name_that_mlflow_refuses_stops_before_anything_is_trained() -> None:
