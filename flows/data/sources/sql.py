@@ -21,7 +21,7 @@ from flows.errors import SourceError, TableError
 
 USAGE = "sql:URL?table=NAME, sql:URL?query=SELECT .."
 PREFIX = "sql:"
-BATCH_ROWS = 10_000
+BATCH_ROWS = 5_000
 # A server that is not there need not answer at all.
 CONNECT_SECONDS = 10
 MIN_INT64, MAX_INT64 = -(2**63), 2**63 - 1
