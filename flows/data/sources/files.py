@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
@@ -186,6 +187,13 @@ def reason_of(uri: str, error: Exception) -> str | None:
         remedy = f"pip install 'backprop[{extra}]'" if extra else first_line(error)
         return f"nothing is installed that reads {protocol}://; {remedy}"
     if isinstance(error, FileNotFoundError):
+        # Of a web server fsspec says that the file is not there, whatever it was that failed.
+        cause = error.__cause__
+        status = getattr(cause, "status", None)
+        if status not in (None, HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
+            return f"the server answers {status} {getattr(cause, 'message', '')}; check the address and the credentials"
+        if isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError):
+            return f"the server cannot be reached: {first_line(cause)}; check the address, or try again"
         return f"no such file; check the path{'' if protocol else f' (the working directory is {Path.cwd()})'}"
     if isinstance(error, PermissionError):
         return f"access is denied ({first_line(error)}); ask for the right to read it, or check the credentials"
