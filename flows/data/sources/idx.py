@@ -118,7 +118,7 @@ def open_part(directory: str, part: str) -> Images:
     classes = read_labels(labels)
     if count != len(classes):
         raise SourceError(
-            f"{without_secrets(directory)}: {images.name} has {count} images and {labels.name} {len(classes)} labels; "
+            f"{PREFIX}{without_secrets(directory)}: {images.name} has {count} images and {labels.name} {len(classes)} labels; "
             "fetch both again"
         )
     if height * width > MOST_PIXELS:
@@ -136,7 +136,7 @@ def find_file(directory: str, name: str) -> DataFile:
         for found in (name, f"{name}.gz"):
             if filesystem.exists(f"{path.rstrip('/')}/{found}"):
                 return DataFile(filesystem, f"{path.rstrip('/')}/{found}", f"{uri}/{found}")
-    raise SourceError(f"{uri}: {name} is missing (plain or as .gz); put it beside the other files")
+    raise SourceError(f"{PREFIX}{uri}: {name} is missing (plain or as .gz); put it beside the other files")
 
 
 def header_of(magic: int) -> struct.Struct:
