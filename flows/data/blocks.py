@@ -106,14 +106,20 @@ class NumberBlock:
     def _read(self, frame: pd.DataFrame) -> tuple[np.ndarray, list[ColumnFault]]:
         """Return the columns as float64 (N, D), a column that cannot be read as 0."""
         chosen = frame[self.columns]
-        if all(is_real(dtype) for dtype in set(chosen.dtypes)):
+        kinds = {dtype: is_real(dtype) for dtype in set(chosen.dtypes)}
+        if all(kinds.values()):
             return float_values(chosen), []
-        values = np.zeros(chosen.shape, order="F")
+        real = np.array([kinds[dtype] for dtype in chosen.dtypes])
+        values = np.full(chosen.shape, np.nan, order="F")
+        values[:, real] = float_values(chosen.loc[:, real])
+        # Of one row in JSON, every gap is a column of a type of its own: those are not read one by one.
+        filled = ~real & chosen.notna().any().to_numpy()
         faults = []
-        for place, name in enumerate(self.columns):
+        for place in np.flatnonzero(filled):
             try:
-                values[:, place] = read_numbers(chosen[name])
+                values[:, place] = read_numbers(chosen[self.columns[place]])
             except ColumnFault as fault:
+                values[:, place] = 0
                 faults.append(fault)
         return values, faults
 

@@ -117,7 +117,7 @@ def judge_text(profile: TextProfile, rows: int) -> Finding:
     counts = profile.counts
     if not counts:
         return Finding(note="no value in any row")
-    if {value.lower() for value in islice(counts, 5)} <= {"true", "false"} and len(counts) <= 4:
+    if len(counts) <= FEW_LEVELS and {value.lower() for value in counts} <= {"true", "false"}:
         return Finding(BooleanPlan())
     sample = profile.sample()
     dates = judge_dates(profile, sample)
@@ -167,5 +167,5 @@ def judge_dates(profile: TextProfile, sample: pd.Series) -> Finding | None:
 def parse(texts: pd.Series, written: str) -> pd.Series:
     """Return texts as dates, NaT where one is not written in this format."""
     if written == "ISO8601":
-        texts = texts.where(texts.str.fullmatch(ISO_DAY), "no date")
+        texts = texts.where(texts.str.fullmatch(ISO_DAY))
     return pd.Series(pd.to_datetime(texts, format=written, errors="coerce", utc=True))

@@ -5,8 +5,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from flows.data.encodings import DatePart
+
 RequestedTask = Literal["auto", "classification", "regression", "multilabel"]
-DatePart = Literal["year", "month", "day", "weekday", "hour", "elapsed"]
 
 
 def as_list(value: Any) -> Any:
