@@ -118,8 +118,8 @@ def open_part(directory: str, part: str) -> Images:
     classes = read_labels(labels)
     if count != len(classes):
         raise SourceError(
-            f"{PREFIX}{without_secrets(directory)}: {images.name} has {count} images and {labels.name} {len(classes)} labels; "
-            "fetch both again"
+            f"{PREFIX}{without_secrets(directory)}: {images.name} has {count} images and {labels.name} "
+            f"{len(classes)} labels; fetch both again"
         )
     if height * width > MOST_PIXELS:
         raise SourceError(f"{images.uri}: images of {height} x {width} pixels; is the file damaged? Fetch it again")

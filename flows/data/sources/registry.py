@@ -44,15 +44,6 @@ def open_source(data: str) -> Source:
     raise unknown_source(data)
 
 
-def check_source(data: str, targets: Sequence[str]) -> None:
-    """Raise what can be told at once: no such file, no such target.
-
-    For whoever asked and would wait for seconds before the reading begins.
-    """
-    # The command line still passes one target, or None.
-    require_targets(open_source(data), (targets,) if isinstance(targets, str) else targets or ())
-
-
 def require_targets(source: Source, targets: Sequence[str]) -> tuple[str, ...]:
     """Return the target columns: those given, or else those that the source brings.
 

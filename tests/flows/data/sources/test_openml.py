@@ -12,7 +12,7 @@ from threading import Thread
 import pytest
 from sklearn.datasets import _openml
 
-from flows.data.sources import check_source, open_source
+from flows.data.sources import open_source, require_targets
 from flows.errors import SourceError
 from tests.flows.data.sources.reading import read, types
 
@@ -116,7 +116,7 @@ def test_a_data_set_comes_with_its_targets_and_their_gaps_and_without_row_number
 
 @pytest.mark.usefixtures("openml")
 def test_the_target_of_a_data_set_that_names_none_is_asked_for():
-    check_source("openml:62", ("price",))
+    require_targets(open_source("openml:62"), ("price",))
     assert open_source("openml:62").targets is None
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.data.sources import Source, check_source, open_source, require_targets
+from flows.data.sources import Source, open_source, require_targets
 from flows.errors import InputError, SourceError, TableError
 
 
@@ -20,14 +20,14 @@ def test_a_column_named_as_target_is_the_target(plants):
 
 def test_a_target_that_is_not_named_is_asked_for(plants):
     with pytest.raises(TableError, match=r"^plants.csv: which column is the target\? Name it with --target COLUMN "):
-        check_source(plants, ())
+        require_targets(open_source(plants), ())
 
 
 def test_a_misspelt_target_is_answered_with_the_nearest_column(plants):
     with pytest.raises(TableError, match=r"there is no column 'hight'; did you mean --target height\?"):
-        check_source(plants, ("kind", "hight"))
+        require_targets(open_source(plants), ("kind", "hight"))
     with pytest.raises(TableError, match=r"no column 'price'; choose --target from 'height', 'width', 'kind'"):
-        check_source(plants, ("price",))
+        require_targets(open_source(plants), ("price",))
 
 
 def test_a_source_that_brings_its_target_needs_none_and_takes_another_of_its_columns():
@@ -49,12 +49,12 @@ def test_what_would_be_refused_is_refused_before_reading(data, tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty.csv").touch()
     with pytest.raises(InputError):
-        check_source(data, ("y",))
+        require_targets(open_source(data), ("y",))
 
 
 def test_a_sound_source_passes(plants):
-    check_source(plants, ("kind",))
-    check_source("digits", ())
+    require_targets(open_source(plants), ("kind",))
+    require_targets(open_source("digits"), ())
 
 
 def test_opening_reads_no_more_than_the_first_rows(tmp_path):
