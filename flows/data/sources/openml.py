@@ -34,7 +34,7 @@ def open_source(data: str) -> Source:
 
     try:
         # No target: the default one would be refused for a gap in it before the plan can say what to do.
-        bunch = fetch_openml(data_id=int(number), target_column=None, as_frame=True, parser="pandas", n_retries=1)
+        bunch = fetch_openml(data_id=int(number), target_column=None, as_frame=True, parser="pandas")
     except HTTPError as error:
         raise SourceError(f"{data}: OpenML answers {error.code} {error.reason}; check the number") from error
     except OSError as error:
