@@ -77,13 +77,13 @@ def check_complete(staged: Staged, name: str, target: pd.Series) -> None:
     missing = target.isna().to_numpy()
     if missing.any():
         raise TableError(
-            f"{staged.source.uri}: target {counted(staged, name, missing, 'missing')}; fill them in or remove the rows"
+            f"{staged.source.uri}: target {counted(staged, name, missing, 'missing')}; fill it in or remove the row"
         )
     infinite = np.isinf(target.to_numpy()) if target.dtype.kind == "f" else np.zeros(0, bool)
     if infinite.any():
         raise TableError(
-            f"{staged.source.uri}: target {counted(staged, name, infinite, 'infinite')}; correct them or remove the "
-            "rows"
+            f"{staged.source.uri}: target {counted(staged, name, infinite, 'infinite')}; correct it or remove the "
+            "row"
         )
 
 

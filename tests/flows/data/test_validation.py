@@ -37,7 +37,7 @@ FAULTS = {
     "too few rows": (table(9), "auto", "9 rows are too few", "at least 10"),
     "no feature": (table()[["y"]], "auto", "no feature columns beside the target y", "add some"),
     "a label missing": (table(y=np.where(PLACE == 13, None, "u")), "auto", "'y' has 1 missing value", "row 14"),
-    "a number missing": (table(y=with_one(np.nan)), "regression", "'y' has 1 missing value", "row 14", "fill them in"),
+    "a number missing": (table(y=with_one(np.nan)), "regression", "'y' has 1 missing value", "row 14", "fill it in"),
     "an infinite number": (table(y=with_one(np.inf)), "regression", "'y' has 1 infinite value", "row 14", "correct"),
     "one class": (table(y="oak"), "classification", "'y' has one class only, 'oak'", "two or more"),
     "a class of two": (table(y=np.where(PLACE < 2, "elm", "oak")), "auto", "class 'elm'", "2 rows", "at least 3"),
