@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 .PHONY: help demo test lint bench bench-scale bench-ingest clean
 
 help:  ## Show this help
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: $(VENV)/.installed  ## Train 24 networks on digits and show what came of it
 	@mkdir -p .demo/prefect

@@ -90,6 +90,10 @@ def train(
     test: Annotated[float, typer.Option(help="Fraction of the rows that tests.")] = 0.15,
     split_seed: Annotated[int, typer.Option(help="Draws the rows, or the groups.")] = 0,
     workers: Annotated[int | None, typer.Option(help="Local Dask workers; one per core if not given.")] = None,
+    worker_memory: Annotated[
+        str | None,
+        typer.Option(help="What a local worker may take for itself, such as 2GiB; a mapped dataset is extra."),
+    ] = None,
     scheduler: Annotated[str | None, typer.Option(help="Address of a running Dask scheduler to use instead.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or gpu; auto is a worker's GPU if it has one.")] = "auto",
     experiment: Annotated[str | None, typer.Option(help="MLflow experiment; the dataset's name if not given.")] = None,
@@ -119,7 +123,7 @@ def train(
                 "test": test,
                 "seed": split_seed,
             },
-            compute={"workers": workers, "scheduler": scheduler, "device": device},
+            compute={"workers": workers, "worker_memory": worker_memory, "scheduler": scheduler, "device": device},
         )
         _check_early(parameters)
         _settle_settings(verbose)

@@ -23,6 +23,15 @@ def _known_optimizer(name: str) -> str:
     return name
 
 
+def _readable_memory(text: str) -> str:
+    """Check that Dask reads an amount of memory."""
+    from dask.utils import parse_bytes
+
+    parse_bytes(text)
+    return text
+
+
+Memory = Annotated[str, AfterValidator(_readable_memory)]
 Width = Annotated[int, Field(ge=1, le=1_000_000)]
 Hidden = tuple[Width, ...]
 ActivationName = Annotated[str, AfterValidator(_known_activation)]
@@ -80,6 +89,9 @@ class ComputeParameters(Strict):
 
     workers: int | None = Field(
         default=None, ge=1, description="Local single-threaded Dask workers; one per core if empty"
+    )
+    worker_memory: Memory | None = Field(
+        default=None, description="What a local worker may take for itself, 2GiB; its share of the machine if empty"
     )
     scheduler: str | None = Field(
         default=None, description="Address of a running Dask scheduler, tcp://host:8786; replaces `workers`"
