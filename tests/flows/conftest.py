@@ -7,18 +7,16 @@ import pytest
 
 from flows.compute.clusters import start_local_cluster
 from flows.compute.stack_training import StackAssignment, train_assignment
-from flows.data.inference import infer_plan
 from flows.data.plan import RequestedTask
-from flows.data.root import open_root
-from flows.data.sources import Source, open_source, require_targets
+from flows.data.sources import Source, open_source
 from flows.data.splitting import SplitParameters
-from flows.data.staging import stage
-from flows.data.store import Dataset, open_dataset, write_dataset
+from flows.data.store import Dataset, open_dataset
 from flows.parameters import Hyperparameters, Space
 from flows.tracking.search_runs import TrialRecord, finished_trials, search_run
 from flows.tracking.store import Tracking, open_tracking
 from flows.trials import PlannedTrial, plan_trial
 from tests.flows.commands import Store, make_demo
+from tests.flows.data.writing import write
 
 SPACE = Space.model_validate({"grid": {"hidden": [[8]], "learning_rate": [0.1]}})
 
@@ -43,10 +41,7 @@ def written(
     split: SplitParameters = SplitParameters(),  # noqa: B008 - immutable
 ) -> Dataset:
     """Prepare a source as inference finds it and write the dataset."""
-    opened = open_root(root)
-    with opened.scratch() as scratch, stage(source, scratch) as staged:
-        plan = infer_plan(staged, require_targets(source, targets), task)
-        return open_dataset(write_dataset(opened, staged, plan, split))
+    return open_dataset(write(root, source, targets, task=task, split=split))
 
 
 @pytest.fixture

@@ -175,4 +175,4 @@ with stage(open_source("wine"), Path(sys.argv[1])) as staged:
     print(dataset_digest(staged, plan, SplitParameters()))
 """
     found = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True, text=True)
-    assert found.stdout.strip() == ""
+    assert found.stdout.strip() == "02a84ba5f307b202c0cd55a53b5ff61b592b63f80060cc211bb66b8130af07c3"
