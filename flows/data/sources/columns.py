@@ -137,6 +137,8 @@ def is_moment(storage: pa.DataType) -> bool:
 
 def nearest(name: str, names: Sequence[str]) -> str:
     """Suggest the column that was probably meant, or list what there is."""
+    if len(names) == 1:
+        return f"the only column is {names[0]!r}: if these are several, separate them by , ; tab or |"
     close = get_close_matches(name, names, n=1)
     return f"did you mean --target {close[0]}?" if close else f"choose --target from {listed(names)}"
 

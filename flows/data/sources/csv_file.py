@@ -14,8 +14,10 @@ from flows.data.sources.columns import check_names
 from flows.data.sources.csv_faults import fault_of, has_open_quote, line_of_row, records
 from flows.data.sources.csv_header import Header, read_header
 from flows.data.sources.csv_pieces import Joined, ParsedPieces, parsing_threads, row_pieces
-from flows.data.sources.file_table import Format, ValueTooWide
+from flows.data.sources.file_table import Format
 from flows.data.sources.files import DataFile
+from flows.data.sources.source import ValueTooWide
+from flows.data.sources.streams import read_up_to
 from flows.errors import SourceError
 
 # Measured: threads hinder each other where a piece of the file is parsed as one block.
@@ -140,7 +142,7 @@ def parse_piece(piece: bytes, header: Header, schema: pa.Schema) -> list[pa.Reco
 def opened_rows(file: DataFile, header: Header) -> Iterator[pa.NativeFile]:
     """Open a file behind its header."""
     with file.open_stream() as stream:
-        stream.read(header.bytes)
+        read_up_to(stream, header.bytes)
         yield stream
 
 
@@ -197,4 +199,4 @@ def check_last_quote(file: DataFile, header: Header) -> None:
         raise SourceError(f"{file.uri}: the quote that opens in line {last.begins} is not closed; correct that line")
 
 
-CSV = Format((".csv", ".tsv"), "PATH.csv", read_schema, read_batches, line_of_row)
+CSV = Format((".csv", ".tsv"), "PATH.csv", read_schema, read_batches, is_text=True, locate=line_of_row)

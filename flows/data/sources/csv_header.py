@@ -47,7 +47,7 @@ def read_header(file: DataFile) -> Header:
     """
     try:
         with io.TextIOWrapper(file.open_stream(), encoding="utf-8", newline="") as text:
-            lines = [text.readline(LONGEST_LINE) for _ in range(FIRST_LINES)]
+            lines = first_lines(text)
     except UnicodeDecodeError as error:
         raise not_utf8(file) from error
     mark = BYTE_ORDER_MARK if lines[0].startswith(BYTE_ORDER_MARK) else ""
@@ -60,10 +60,24 @@ def read_header(file: DataFile) -> Header:
     written = [line for line in lines[before:] if line]
     delimiter = "\t" if is_tsv(file) else find_delimiter(written)
     reader = csv.reader(written, delimiter=delimiter)
-    names = next(reader)
+    try:
+        names = next(reader)
+    except csv.Error as error:
+        raise SourceError(
+            f"{file.uri}: the header in line {before + 1} has a field of more than 128 KiB; separate lines by line "
+            "breaks, and close its quotes"
+        ) from error
     above = "".join([mark, *lines[:before], *written[: reader.line_num]])
     line_break = b"\r" if lines[before].endswith("\r") else b"\n"
     return Header(tuple(names), delimiter, line_break, len(above.encode()))
+
+
+def first_lines(text: io.TextIOWrapper) -> list[str]:
+    """Return the first lines, fewer where they are long; one empty one of a file without any."""
+    lines = [text.readline(LONGEST_LINE)]
+    while lines[-1] and len(lines) < FIRST_LINES and sum(map(len, lines)) < LONGEST_LINE:
+        lines.append(text.readline(LONGEST_LINE))
+    return lines
 
 
 def is_tsv(file: DataFile) -> bool:

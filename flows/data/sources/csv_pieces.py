@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from flows.data.sources.streams import read_up_to
+
 PIECE_BYTES = 2 * 2**20
 # No row is longer than this: what has no line break is given to the parser, which says so.
 LONGEST_PIECE = 32 * 2**20
@@ -26,7 +28,7 @@ def row_pieces(stream: pa.NativeFile, line_break: bytes = b"\n") -> Iterator[byt
     That is where a row ends unless the line break stands in quotes: whoever parses a piece has to check its end.
     """
     held = b""
-    while content := stream.read(PIECE_BYTES):
+    while content := read_up_to(stream, PIECE_BYTES):
         held += content
         end = held.rfind(line_break) + 1 or (len(held) if len(held) > LONGEST_PIECE else 0)
         if end:

@@ -1,5 +1,6 @@
 """One table from one file or from many of a kind: the part of reading files that is the same for every kind."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -10,21 +11,10 @@ import pyarrow as pa
 
 from flows.data.sources.columns import as_logical, logical_schema, widest
 from flows.data.sources.files import DataFile, explained
-from flows.data.sources.source import ColumnWidened, Source, row_number
+from flows.data.sources.source import ColumnWidened, Source, ValueTooWide, row_number
 from flows.errors import SourceError
 
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
-
-
-class ValueTooWide(Exception):  # noqa: N818 - caught by the table, which reads the column wider
-    """A value does not fit the type its column is read with, or is the first of its column.
-
-    ``needed`` has the columns concerned with types that hold what was found.
-    """
-
-    def __init__(self, needed: pa.Schema):
-        super().__init__(f"{needed.names} need wider types")
-        self.needed = needed
 
 
 def row_of_file(file: DataFile, row: int) -> str:  # noqa: ARG001 - text files look the line up in it
@@ -52,14 +42,15 @@ class Format:
 
     ``read_schema`` returns the columns with the types they are stored in, or are taken for by the first rows;
     ``read_batches`` yields one file's rows with the columns of a schema, and raises ValueTooWide where a value does not
-    fit it. Both raise SourceError for a damaged file. ``locate`` names the place of a row in a file.
-    ``read_roles`` tells what a file that is a table of its own says of its target and its test rows.
+    fit it. Both raise SourceError for a damaged file. A text may be compressed. ``locate`` names the place of a row in
+    a file. ``read_roles`` tells what a file that is a table of its own says of its target and its test rows.
     """
 
     suffixes: tuple[str, ...]
     usage: str
     read_schema: Callable[[DataFile], pa.Schema]
     read_batches: Callable[[DataFile, pa.Schema], Iterator[pa.RecordBatch]]
+    is_text: bool = False
     locate: Callable[[DataFile, int], str] = row_of_file
     read_roles: Callable[[DataFile], Roles] = no_roles
 
@@ -249,12 +240,8 @@ def partition_schema(uri: str, storage: pa.Schema, parts: list[Part]) -> pa.Sche
 
 
 def is_integer(text: str | None) -> bool:
-    """Tell whether a partition's value is missing or an integer as a program writes it."""
-    return (
-        text is None
-        or text == "0"
-        or (text.removeprefix("-").isdecimal() and not text.removeprefix("-").startswith("0"))
-    )
+    """Tell whether a partition's value is missing or an integer as a program writes it, of at most 18 digits."""
+    return text is None or re.fullmatch(r"0|-?[1-9][0-9]{0,17}", text) is not None
 
 
 def with_partition(batch: pa.RecordBatch, part: Part, partitions: pa.Schema) -> pa.RecordBatch:

@@ -14,6 +14,7 @@ from fsspec.core import split_protocol, url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from flows.data.sources.addresses import without_secrets
+from flows.data.sources.source import ValueTooWide
 from flows.errors import InputError, SourceError
 
 GLOB_CHARACTERS = frozenset("*?[")
@@ -22,6 +23,8 @@ COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "abfs": "azure", "abfss": "azure", "az": "azure"}
 # What a file system may tell of a file's content, under the names that the stores give it.
 MARKS = ("size", "mtime", "ino", "ETag", "etag", "LastModified", "Last-Modified", "last_modified", "updated", "md5Hash")
+# What a mistake in a program raises.
+MISTAKES = (AssertionError, AttributeError, LookupError, NameError, TypeError)
 # How much is fetched at once: of a file that is read from front to back, and of one that is read here and there.
 BLOCK_BYTES = 8 * 2**20
 SEEKING_BYTES = 2**20
@@ -170,7 +173,7 @@ def explained(uri: str) -> Iterator[None]:
     """Turn what a file system raises into a SourceError of one line."""
     try:
         yield
-    except InputError:
+    except (InputError, ValueTooWide):
         raise
     except Exception as error:
         reason = reason_of(uri, error)
@@ -200,7 +203,7 @@ def reason_of(uri: str, error: Exception) -> str | None:
     if isinstance(error, OSError):
         return f"cannot be read: {error.strerror or first_line(error)}; try again, or copy it here first"
     # Every library of a store has errors of its own: no credentials, no route, an expired token.
-    if protocol not in (None, "file"):
+    if protocol not in (None, "file") and not isinstance(error, MISTAKES):
         return f"cannot be reached: {first_line(error)}; check the address and the credentials"
     return None
 

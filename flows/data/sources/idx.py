@@ -16,6 +16,7 @@ from flows.data.sources.arrays import matrix_batch, rows_per_batch
 from flows.data.sources.file_table import Part, check_unchanged
 from flows.data.sources.files import DataFile, explained, first_line
 from flows.data.sources.source import Source
+from flows.data.sources.streams import read_up_to
 from flows.errors import SourceError
 
 USAGE = "idx:DIRECTORY"
@@ -45,7 +46,7 @@ class Images:
             stream.read(header_of(IMAGES_MAGIC).size)
             while left:
                 rows = min(left, rows_per_batch(pixels))
-                content = read_exactly(stream, rows * pixels)
+                content = read_up_to(stream, rows * pixels)
                 if len(content) < rows * pixels:
                     raise miscounted(self.part.file, self.count * pixels, (self.count - left) * pixels + len(content))
                 yield np.frombuffer(content, np.uint8).reshape(rows, pixels)
@@ -174,15 +175,6 @@ def read_labels(file: DataFile) -> np.ndarray:
     if len(content) != count:
         raise miscounted(file, count, len(content))
     return np.frombuffer(content, np.uint8)
-
-
-def read_exactly(stream: pa.NativeFile, size: int) -> bytes:
-    """Read so many bytes, or what there is: one call may return less where the file is compressed."""
-    pieces, missing = [], size
-    while missing and (piece := stream.read(missing)):
-        pieces.append(piece)
-        missing -= len(piece)
-    return b"".join(pieces)
 
 
 def miscounted(file: DataFile, announced: int, follow: int) -> SourceError:

@@ -11,8 +11,9 @@ import pyarrow.json as pj
 
 from flows.data.sources.columns import widest
 from flows.data.sources.csv_header import not_utf8, open_text
-from flows.data.sources.file_table import Format, ValueTooWide
+from flows.data.sources.file_table import Format
 from flows.data.sources.files import DataFile, first_line
+from flows.data.sources.source import ValueTooWide
 from flows.errors import SourceError
 
 # A line has to fit a block; the types are inferred from the first one.
@@ -180,4 +181,4 @@ def line_of_row(file: DataFile, row: int) -> str:
         return f"line {next(islice(filled, row, None), row + 1)}"
 
 
-JSON_LINES = Format((".jsonl", ".ndjson"), "PATH.jsonl", read_schema, read_batches, line_of_row)
+JSON_LINES = Format((".jsonl", ".ndjson"), "PATH.jsonl", read_schema, read_batches, is_text=True, locate=line_of_row)

@@ -55,3 +55,14 @@ class ColumnWidened(Exception):  # noqa: N818 - a turn of events, not an error
     def __init__(self, source: Source):
         super().__init__(f"{source.uri}: a later value needs a wider type")
         self.source = source
+
+
+class ValueTooWide(Exception):  # noqa: N818 - a turn of events, not an error
+    """A value of a file does not fit the type its column is read with, or is the first of its column.
+
+    ``needed`` has the columns concerned with types that hold what was found.
+    """
+
+    def __init__(self, needed: pa.Schema):
+        super().__init__(f"{needed.names} need wider types")
+        self.needed = needed

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from flows.data.sources.arrays import column_array, column_type, matrix_columns
 from flows.data.sources.files import DataFile, first_line
+from flows.data.sources.streams import read_up_to
 from flows.errors import SourceError, TableError
 
 # A header of a thousand fields is longer than the ten thousand characters that NumPy allows by default.
@@ -75,7 +76,7 @@ class StoredArray:
             return
         for start in range(0, self.shape[0], rows):
             count = min(rows, self.shape[0] - start)
-            yield np.frombuffer(read_exactly(stream, count * self.row_bytes), self.dtype).reshape(count, -1)
+            yield np.frombuffer(read_values(stream, count * self.row_bytes), self.dtype).reshape(count, -1)
 
     def fortran_blocks(self, stream: IO[bytes], rows: int) -> Iterator[np.ndarray]:
         """Yield rows of an array whose columns lie one after the other: of each, the piece that is needed."""
@@ -87,20 +88,16 @@ class StoredArray:
             block = np.empty((self.width, count), self.dtype)
             for column, place in enumerate(places.tolist()):
                 stream.seek(begin + (place * self.shape[0] + start) * size)
-                block[column] = np.frombuffer(read_exactly(stream, count * size), self.dtype)
+                block[column] = np.frombuffer(read_values(stream, count * size), self.dtype)
             yield block.T
 
 
-def read_exactly(stream: IO[bytes], size: int) -> bytes:
-    """Read so many bytes: a compressed stream may return less at a call."""
-    pieces, missing = [], size
-    while missing:
-        piece = stream.read(missing)
-        if not piece:
-            raise EOFError(f"{missing} bytes of the values are missing")
-        pieces.append(piece)
-        missing -= len(piece)
-    return b"".join(pieces)
+def read_values(stream: IO[bytes], size: int) -> bytes:
+    """Read so many bytes of the values; an EOFError if the file ends before."""
+    content = read_up_to(stream, size)
+    if len(content) < size:
+        raise EOFError(f"{size - len(content)} bytes of the values are missing")
+    return content
 
 
 def read_header(file: DataFile, name: str, stream: IO[bytes]) -> StoredArray:

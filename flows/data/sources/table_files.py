@@ -30,11 +30,11 @@ def is_directory(data: str) -> bool:
 
 
 def format_of(name: str) -> Format | None:
-    """Return the kind of file that a name tells of, through the ending of a compression."""
+    """Return the kind of file that a name tells of, through the ending of a compression where it is text."""
     path = PurePosixPath((urlsplit(name).path if "://" in name else name).lower())
-    if path.suffix in COMPRESSIONS:
-        path = path.with_suffix("")
-    return next((kind for kind in FORMATS if path.suffix in kind.suffixes), None)
+    compressed = path.suffix in COMPRESSIONS
+    suffix = path.with_suffix("").suffix if compressed else path.suffix
+    return next((kind for kind in FORMATS if suffix in kind.suffixes and (kind.is_text or not compressed)), None)
 
 
 def open_source(data: str) -> Source:

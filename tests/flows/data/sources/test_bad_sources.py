@@ -179,6 +179,13 @@ CASES = {
     ),
     "a file that is not there": Case(nothing, "p.csv", SourceError, ("no such file", "working directory")),
     "a file of another kind": Case(text("PK"), "p.xlsx", SourceError, ("cannot tell what kind", "PATH.parquet")),
+    "Parquet under gzip": Case(text("PK"), "p.parquet.gz", SourceError, ("cannot tell what kind",)),
+    "ten million characters without a line break": Case(
+        text("a" * 10**7), "p.csv", SourceError, ("header in line 1 has a field of more than 128 KiB", "line breaks")
+    ),
+    "a quote left open in the header": Case(
+        text('a,"b,y\n' + "1,2,3\n" * 90_000), "p.csv", SourceError, ("quote that opens in line 1 is not closed",)
+    ),
     "a name misspelt": Case(nothing, "p", SourceError, ("did you mean digits?", "PATH.csv"), data="digts"),
     "no name": Case(nothing, "p", SourceError, ("''", "PATH.csv"), data=""),
     "a name of five thousand letters": Case(nothing, "p", SourceError, ("neither",), data="x" * 5000),

@@ -63,6 +63,11 @@ def test_an_object_that_appears_is_read_the_next_time(bucket):
     assert read("s3://garden/days")[1]["a"].to_pylist()[-1] == 7.0
 
 
+def test_a_column_of_an_object_that_turns_out_wider_is_read_so(bucket):
+    bucket.pipe("garden/late.csv", b"a,y\n" + b"1,0\n" * 1_000_000 + b"oak,1\n")
+    assert read("s3://garden/late.csv")[1]["a"].to_pylist()[-2:] == ["1", "oak"]
+
+
 def test_every_kind_of_file_is_read_from_a_bucket(bucket, tmp_path):
     table = pa.table({"a": np.arange(1000.0), "y": np.arange(1000) % 2})
     pq.write_table(table, tmp_path / "t.parquet", row_group_size=100)
