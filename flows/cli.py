@@ -204,7 +204,8 @@ class _Exits:
         self._exit(f"{type(error).__name__}: {' '.join(str(error).split())}{hint}", FAILED)
 
     def _exit(self, message: str, code: int) -> NoReturn:
-        errors.print(f"[red]error:[/red] {_escaped(message)}")
+        # A column may well be called a:b:y, which is no emoji.
+        errors.print(f"[red]error:[/red] {_escaped(message)}", emoji=False)
         sys.stdout.flush()
         raise typer.Exit(code)
 

@@ -42,6 +42,7 @@ def test_the_version_is_that_of_the_package(tmp_path: Path) -> None:
         (["--data", "empty.csv", "--target", "y"], "empty.csv: the file is empty"),
         (["--data", "table.csv"], "--target COLUMN"),
         (["--data", "table.csv", "--target", "z"], "no column 'z'"),
+        (["--data", "table.csv", "--target", "a:b:y"], "no column 'a:b:y'"),
         (["--data", "digit"], "did you mean digits"),
         (["--data", "idx:nowhere"], "idx:nowhere: no such directory"),
         (["--space", "quik"], "did you mean 'quick'"),
