@@ -31,7 +31,7 @@ class Ingested(BaseModel):
 @flow(name="ingest", flow_run_name="ingest {data}", persist_result=False)
 def ingest(
     data: str,
-    target: str | list[str] | None = None,
+    target: str | tuple[str, ...] | None = None,
     task: TaskChoice = "auto",
     preparation: str | None = None,
     split: SplitParameters = SplitParameters(),  # noqa: B008 - immutable

@@ -51,7 +51,7 @@ class RetrainReport(BaseModel):
 @flow(name="retrain", flow_run_name="retrain {data} on {space}", persist_result=False)
 def retrain(
     data: str = "digits",
-    target: str | list[str] | None = None,
+    target: str | tuple[str, ...] | None = None,
     space: str = "quick",
     task: TaskChoice = "auto",
     preparation: str | None = None,

@@ -83,7 +83,7 @@ def run_train(parameters: TrainParameters, console: Console, server: TemporarySe
     with TrialsBar(console) as bar, _reporting_to(server), listening(bar):
         report = train(
             data=parameters.data,
-            target=list(parameters.targets) or None,
+            target=parameters.targets or None,
             space=parameters.space,
             task=parameters.task,
             preparation=parameters.preparation,

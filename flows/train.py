@@ -43,7 +43,7 @@ class TrainReport(BaseModel):
 @flow(name="train", flow_run_name="train {data} on {space}", persist_result=False)
 def train(
     data: str = "digits",
-    target: str | list[str] | None = None,
+    target: str | tuple[str, ...] | None = None,
     space: str = "quick",
     task: TaskChoice = "auto",
     preparation: str | None = None,
@@ -87,7 +87,7 @@ def ingest_for(parameters: TrainParameters) -> Ingested:
     expand(load_space(parameters.space))
     return ingest(
         data=parameters.data,
-        target=list(parameters.targets) or None,
+        target=parameters.targets or None,
         task=parameters.task,
         preparation=parameters.preparation,
         split=parameters.split,

@@ -29,9 +29,9 @@ def number_words(column: pa.Array) -> np.ndarray:
     """
     if pa.types.is_temporal(column.type):
         moments = column.cast(pa.timestamp("us")).cast(pa.int64())
-        return moments.fill_null(np.iinfo(np.int64).min).to_numpy().view(np.uint64)
+        return np.asarray(moments.fill_null(np.iinfo(np.int64).min)).view(np.uint64)
     # Not safe: an integer beyond 2^53 is the nearest float64, as it is for the network.
-    values = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False) + 0.0
+    values: np.ndarray = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False) + 0.0
     missing = np.isnan(values)
     if missing.any():
         values[missing] = np.nan
@@ -89,7 +89,7 @@ def text_hashes(column: pa.Array, key: np.uint64) -> np.ndarray:
     encoded = column.dictionary_encode()
     hashes = np.append(distinct_hashes(encoded.dictionary, key), mixed(np.array([key], np.uint64)))
     # The last hash is that of a missing text.
-    return hashes[encoded.indices.fill_null(len(hashes) - 1).to_numpy()]
+    return np.asarray(hashes[encoded.indices.fill_null(len(hashes) - 1).to_numpy()])
 
 
 def distinct_hashes(texts: pa.Array, key: np.uint64) -> np.ndarray:

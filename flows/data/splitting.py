@@ -248,7 +248,7 @@ def moments(staged: Staged, column: str) -> np.ndarray:
         if faults.any():
             row = int(np.argmax(faults))
             raise TableError(
-                f"{staged.source.uri}: column {column!r} has {values.iloc[[row]].tolist()[0]!r} at {staged.source.locate(row)}, "
+                f"{staged.source.uri}: column {column!r} has {values.iloc[row]!r} at {staged.source.locate(row)}, "
                 "which is no time to split by; write dates as 2024-12-31"
             )
         values = parsed
@@ -265,6 +265,7 @@ def by_column(
     uri = staged.source.uri
     values = staged.column(column)
     require_complete(staged, column, values.isna().to_numpy())
+    parts: np.ndarray
     if values.dtype == bool:
         parts = np.where(values.to_numpy(), TEST, TRAIN).astype(np.uint8)
     else:

@@ -113,7 +113,7 @@ class Staged:
 
 def as_frame(table: pa.Table, gaps: Collection[str]) -> pd.DataFrame:
     """Return a table as pandas has it, with the types of columns that may have gaps for those that are named."""
-    frame = table.to_pandas(date_as_object=False, types_mapper=_pandas_type, split_blocks=True)
+    frame: pd.DataFrame = table.to_pandas(date_as_object=False, types_mapper=_pandas_type, split_blocks=True)
     changed: dict[str, Any] = {}
     for column in table.schema:
         if pa.types.is_integer(column.type) and column.name in gaps:

@@ -82,8 +82,7 @@ def check_complete(staged: Staged, name: str, target: pd.Series) -> None:
     infinite = np.isinf(target.to_numpy()) if target.dtype.kind == "f" else np.zeros(0, bool)
     if infinite.any():
         raise TableError(
-            f"{staged.source.uri}: target {counted(staged, name, infinite, 'infinite')}; correct it or remove the "
-            "row"
+            f"{staged.source.uri}: target {counted(staged, name, infinite, 'infinite')}; correct it or remove the row"
         )
 
 
