@@ -21,9 +21,10 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from flows.data.content import row_hashes
-from flows.data.plan import PreparationPlan
+from flows.data.plan import DatePlan, PreparationPlan
 from flows.data.sources import Source
 from flows.data.staging import Staged
+from flows.data.values import ColumnFault, read_dates
 from flows.errors import TableError
 
 PARTS = ("train", "validation", "test")
@@ -109,7 +110,7 @@ def split_rows(staged: Staged, plan: PreparationPlan, split: SplitParameters, ha
     if split.by == "column":
         parts = by_column(staged, plan, split, hashes, split.column)
     else:
-        parts = by_order(staged, split, split.column)
+        parts = by_order(staged, plan, split, split.column)
     check_classes_to_train(staged, plan, parts, f"the split by {split.by} {split.column!r}")
     return parts
 
@@ -203,14 +204,14 @@ def pooled(strata: np.ndarray) -> np.ndarray:
     return codes_of(pd.Series(np.where(small[strata], home, strata)))
 
 
-def by_order(staged: Staged, split: SplitParameters, column: str) -> np.ndarray:
+def by_order(staged: Staged, plan: PreparationPlan, split: SplitParameters, column: str) -> np.ndarray:
     """Cut blocks of rows that belong together, groups in hash order or moments in their own, into the parts."""
     if split.by == "group":
         require_complete(staged, column, missing_values(staged, column))
         keys = row_hashes(staged.tables([column]), split.seed)
         wanted = {TEST: split.test, VALIDATION: split.validation}
     else:
-        keys = moments(staged, column)
+        keys = moments(staged, plan, column)
         wanted = {TRAIN: 1 - split.validation - split.test, VALIDATION: split.validation}
     distinct, block, sizes = np.unique(keys, return_inverse=True, return_counts=True)
     if len(distinct) < len(PARTS):
@@ -237,22 +238,23 @@ def block_cuts(sizes: np.ndarray, shares: tuple[float, ...]) -> list[int]:
     return ends[1:]
 
 
-def moments(staged: Staged, column: str) -> np.ndarray:
-    """Return the time of each row: dates and times, or numbers such as years."""
+def moments(staged: Staged, plan: PreparationPlan, column: str) -> np.ndarray:
+    """Return the time of each row: dates and times, or numbers such as years.
+
+    Text is read as the plan says its dates are written, or else as ISO 8601: a guess could take May for April.
+    """
     values = staged.column(column)
-    missing = values.isna().to_numpy()
-    require_complete(staged, column, missing)
-    if isinstance(values.dtype, pd.StringDtype):
-        parsed = pd.to_datetime(values, errors="coerce")
-        faults = parsed.isna().to_numpy()
-        if faults.any():
-            row = int(np.argmax(faults))
-            raise TableError(
-                f"{staged.source.uri}: column {column!r} has {values.iloc[row]!r} at {staged.source.locate(row)}, "
-                "which is no time to split by; write dates as 2024-12-31"
-            )
-        values = parsed
-    return values.to_numpy()
+    require_complete(staged, column, values.isna().to_numpy())
+    if not isinstance(values.dtype, pd.StringDtype):
+        return values.to_numpy()
+    declared = plan.columns.get(column)
+    try:
+        return read_dates(values, declared.format if isinstance(declared, DatePlan) else None)
+    except ColumnFault as fault:
+        raise TableError(
+            f"{staged.source.uri}: {fault.describe(staged.source.locate)}; correct it, or declare the format of "
+            f"{column!r} in the preparation"
+        ) from fault
 
 
 def by_column(

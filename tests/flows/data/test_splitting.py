@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from flows.data import staging
-from flows.data.plan import NumericPlan, PreparationPlan
+from flows.data.plan import DatePlan, NumericPlan, PreparationPlan
 from flows.data.sources import open_source
 from flows.data.splitting import (
     PARTS,
@@ -262,6 +262,17 @@ def test_a_split_by_time_is_by_the_fractions(tmp_path):
     assert np.bincount(parts).tolist() == [650, 100, 250]
 
 
+def test_dates_in_text_are_read_as_the_plan_says(tmp_path):
+    # The second of each month: read with the month first, they would all be of February.
+    days = pd.Series([f"02.{month:02}.2024" for month in range(1, 11)])
+    frame = pd.DataFrame({"t": days.sample(frac=1, random_state=0, ignore_index=True), "y": np.arange(10.0)})
+    plan = PreparationPlan(target=("y",), task="regression", columns={"t": DatePlan(format="%d.%m.%Y")})
+    with staged_table(frame, tmp_path) as staged:
+        parts = split_staged(staged, plan, SplitParameters(by="time", column="t", validation=0.2, test=0.2))
+    assert sorted(frame["t"][parts == TEST]) == ["02.09.2024", "02.10.2024"]
+    assert sorted(frame["t"][parts == VALIDATION]) == ["02.07.2024", "02.08.2024"]
+
+
 def test_a_column_says_the_part_of_each_row(tmp_path):
     frame = classes_frame([20, 20]).assign(part=["train", "Validation", "test ", "train"] * 10)
     parts = split(frame, tmp_path, SplitParameters(by="column", column="part"))
@@ -283,7 +294,11 @@ def test_where_no_row_is_marked_for_validation_a_fraction_of_the_others_is_drawn
         ("group", ["a", "b", "d", None] * 5, r"column 'c' has 5 missing values, the first at row 4; .* complete"),
         ("time", [1, 2] * 10, r"column 'c' has 2 different values, too few for one in each of 3 parts"),
         ("time", [1.0, 2.0, np.nan, 4.0] * 5, r"column 'c' has 5 missing values, the first at row 3"),
-        ("time", ["2024-01-01", "someday"] * 10, r"column 'c' has 'someday' at row 2, which is no time to split by"),
+        (
+            "time",
+            ["2024-01-01", "someday"] * 10,
+            r"column 'c' has 'someday', which is no date written .* in row 2; .* format",
+        ),
         ("column", ["train", "test", "dev-set", "train"] * 5, r"column 'c' has 'dev-set' at row 3; .* says train,"),
         ("column", [0, 1] * 10, r"column 'c' has 0 at row 1; .* true where a row tests"),
         ("column", ["train", "validation"] * 10, r"no row of column 'c' says test; mark some or split at random"),
