@@ -121,6 +121,8 @@ def find_files(data: str) -> tuple[DataFile, ...]:
         If nothing is there, or it may not be read, or a file has no bytes.
     """
     uri = without_secrets(data)
+    if "\0" in data:
+        raise SourceError(f"{uri!r}: no file can have a name with a zero byte in it; check the path")
     with explained(uri):
         filesystem, path = url_to_fs(data)
         filesystem.invalidate_cache()
@@ -200,6 +202,9 @@ def reason_of(uri: str, error: Exception) -> str | None:
         return f"no such file; check the path{'' if protocol else f' (the working directory is {Path.cwd()})'}"
     if isinstance(error, PermissionError):
         return f"access is denied ({first_line(error)}); ask for the right to read it, or check the credentials"
+    if isinstance(error, OSError) and error.errno is None and protocol in (None, "file"):
+        # Not the system's error but that of a decompressor.
+        return f"cannot be read: {first_line(error)}; is the file cut or damaged? Write it again"
     if isinstance(error, OSError):
         return f"cannot be read: {error.strerror or first_line(error)}; try again, or copy it here first"
     # Every library of a store has errors of its own: no credentials, no route, an expired token.
@@ -210,4 +215,4 @@ def reason_of(uri: str, error: Exception) -> str | None:
 
 def first_line(error: Exception) -> str:
     """Return the first line of what a library says, which may be long, for a message of one line."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
