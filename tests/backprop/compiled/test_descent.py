@@ -41,7 +41,7 @@ def stacks(draw: st.DrawFn, dtype: str) -> Stack:
     architecture = Architecture(
         draw(st.integers(1, 40)),
         hidden,
-        draw(st.integers(1, 40)),
+        draw(st.integers(2 if phi == "softmax" else 1, 40)),
         tuple(draw(st.sampled_from(HIDDEN)) for _ in hidden) or "relu",
         phi,
         loss,

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from both_ways import COMPILED, HIDDEN, OUTPUTS, PLAIN, drawn, sparse
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from backprop import Architecture, Network, Parameters, Samples, initial_parameters
@@ -59,6 +59,7 @@ def assert_as_plain(
 def test_measures_of_any_network_are_those_of_the_plain_form(
     dtype, tolerance, hidden, sigma, output, outputs, rows, trials, weighted, kind, standardised, task
 ):
+    assume(outputs > 1 or output[0] != "softmax")
     architecture = Architecture(7, tuple(hidden), outputs, sigma, *output)
     shift, scale = standardised
     samples = replace(drawn(architecture, rows, weighted=weighted, dtype=kind), shift=shift, scale=scale)
@@ -66,8 +67,10 @@ def test_measures_of_any_network_are_those_of_the_plain_form(
 
 
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("outputs", [1, 3])
-@pytest.mark.parametrize(("phi", "loss"), OUTPUTS)
+@pytest.mark.parametrize(
+    ("phi", "loss", "outputs"),
+    [(phi, loss, outputs) for phi, loss in OUTPUTS for outputs in (1, 3) if outputs > 1 or phi != "softmax"],
+)
 def test_every_output_is_measured_for_every_task_as_in_the_plain_form(phi, loss, outputs, task):
     architecture = Architecture(5, (6,), outputs, "tanh", phi, loss)
     samples = drawn(architecture, 100, weighted=True)
