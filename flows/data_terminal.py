@@ -94,9 +94,10 @@ def columns_table(root: Root, entry: Entry) -> Table:
 
 
 def described(column: ColumnPlan) -> str:
-    """Say in a few words how a column is prepared: its kind, and what was chosen for it."""
-    chosen = {name: value for name, value in column.model_dump(exclude={"kind"}).items() if value is not None}
-    return f"{column.kind} ({', '.join(f'{name} {value}' for name, value in chosen.items())})"
+    """Say in a few words how a column is prepared: its kind, and what is not as it is by default."""
+    chosen = column.model_dump(exclude={"kind"}, exclude_defaults=True)
+    words = [f"{name}: {' '.join(value) if isinstance(value, tuple) else value}" for name, value in chosen.items()]
+    return f"{column.kind} ({', '.join(words)})" if words else column.kind
 
 
 def run_remove(console: Console, datasets: str, wanted: str, yes: bool) -> None:

@@ -66,7 +66,7 @@ def infer_plan(
         update={
             "columns": {name: plans[name] for name in staged.names if name in plans},
             "drop": (*plan.drop, *(name for name, finding in findings.items() if finding.plan is None)),
-            "notes": {name: finding.note for name, finding in findings.items() if finding.note},
+            "notes": declared.notes | {name: finding.note for name, finding in findings.items() if finding.note},
         }
     )
 
