@@ -28,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-DATA = "A built-in data set (digits, wine, ...), a file, a directory, a URL or a query: see docs/datasets.md."
+DATA = "A built-in data set (digits, wine, ...), a file, a directory, a URL or a query: see docs/sources."
 DATASETS = "Where the prepared datasets are: a directory, or a URL such as s3://bucket/datasets."
 
 console = Console()

@@ -40,7 +40,7 @@ def ingest(
     """Read a source once, check it, split it, prepare it, and write it under the digest of its content.
 
     Args:
-        data: A built-in data set, a file, a directory, or what docs/datasets.md lists
+        data: A built-in data set, a file, a directory, or what docs/sources lists
         target: Target column, or a list of them; none where the source brings its own
         task: What to predict; auto decides by the target's values
         preparation: YAML file of the preparation; written if there is none, and followed if there is

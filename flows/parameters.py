@@ -10,7 +10,7 @@ from flows.data.splitting import SplitParameters
 
 TaskChoice = Literal["auto", "classification", "regression", "multilabel"]
 
-DATA = "A built-in data set (digits, wine, ...), a file, a directory, or what docs/datasets.md lists"
+DATA = "A built-in data set (digits, wine, ...), a file, a directory, or what docs/sources lists"
 
 
 def _known_activation(name: str) -> str:

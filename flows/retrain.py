@@ -69,7 +69,7 @@ def retrain(
     from what the model was last retrained on that a person should look before anything is trained; the champion stays.
 
     Args:
-        data: A built-in data set, a file, a directory, or what docs/datasets.md lists
+        data: A built-in data set, a file, a directory, or what docs/sources lists
         target: Target column, or a list of them; none where the source brings its own
         space: A bundled search space or a YAML file
         task: What to predict; auto decides by the target's values

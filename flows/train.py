@@ -56,7 +56,7 @@ def train(
     """Train a grid of multilayer perceptrons, find the best, and register it as the challenger.
 
     Args:
-        data: A built-in data set, a file, a directory, or what docs/datasets.md lists
+        data: A built-in data set, a file, a directory, or what docs/sources lists
         target: Target column, or a list of them; none where the source brings its own
         space: A bundled search space or a YAML file
         task: What to predict; auto decides by the target's values
