@@ -1,15 +1,18 @@
 """`retrain` called in this process: what it keeps when it fails, and that both models are judged on the same rows."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from mlflow.entities import Run
 from prefect.client.schemas.objects import State
 from sklearn.datasets import load_diabetes, load_wine, make_multilabel_classification
 
 from flows.errors import InputError, RunFailedError
 from flows.retrain import RetrainReport, retrain
+from flows.tracking import tags
 from flows.tracking.registry import CHAMPION, last_retrained_digest, version_by_alias
 from flows.tracking.store import Tracking, open_tracking
 
@@ -138,3 +141,73 @@ def test_data_that_goes_back_to_what_the_champion_was_trained_on_leaves_it_as_it
     assert version_by_alias(open_tracking(MODEL), MODEL, CHAMPION) == champion
     assert open_tracking(MODEL).client().get_model_version(MODEL, str(champion.version)).tags == before
     assert run(space).name == "Unchanged"
+
+
+def write_patients(rows: slice, **changes: Any) -> None:
+    frame = load_diabetes(as_frame=True, scaled=False).frame.sample(frac=1, random_state=0).iloc[rows]
+    frame.assign(**changes).to_csv("patients.csv", index=False)
+
+
+def drift_runs() -> list[Run]:
+    tracking = open_tracking("patients")
+    where = f"tags.`{tags.DRIFT_KEY}` LIKE '%'"
+    return list(tracking.client().search_runs([tracking.experiment_id], where))
+
+
+def test_data_that_drifted_stops_a_retraining_and_the_champion_stays() -> None:
+    space = write_space("small.yaml", 0.01, 30)
+    write_patients(slice(0, 400))
+    assert run(space, data="patients.csv").name == "Promoted"
+    tracking = open_tracking("patients")
+    before = version_by_alias(tracking, "patients", CHAMPION), last_retrained_digest(tracking, "patients")
+
+    write_patients(slice(0, 440), bmi=lambda frame: frame["bmi"] * 1.3)
+    state = run(space, data="patients.csv")
+
+    assert state.name == "Drifted"
+    assert state.is_completed()
+    assert (state.message or "").startswith("1 of 11 columns drifted: 'bmi' (PSI ")
+    assert "retrain once with drift.stop off" in (state.message or "")
+    assert (version_by_alias(tracking, "patients", CHAMPION), last_retrained_digest(tracking, "patients")) == before
+    # A schedule that comes by again finds the same, and adds nothing.
+    assert run(space, data="patients.csv").name == "Drifted"
+    [stop] = drift_runs()
+    assert stop.data.metrics["drift/columns"] == 1
+    page = tracking.client().download_artifacts(stop.info.run_id, "data/drift.html")
+    assert "bmi" in Path(page).read_text()
+
+    # A person has looked, and says that it is right.
+    state = run(space, data="patients.csv", drift={"stop": False})
+
+    assert state.name in ("Promoted", "Refused")
+    report: RetrainReport = state.result()
+    search = tracking.client().get_run(report.train.run.run_id)
+    assert search.data.metrics["drift/psi_max"] > 0.25
+    assert run(space, data="patients.csv").name == "Unchanged"
+
+
+def test_data_that_only_grew_is_retrained_on_with_its_drift_beside_the_search() -> None:
+    space = write_space("small.yaml", 0.01, 5)
+    write_patients(slice(0, 400))
+    run(space, data="patients.csv")
+    write_patients(slice(0, 442))
+
+    state = run(space, data="patients.csv")
+
+    assert state.name in ("Promoted", "Refused")
+    report: RetrainReport = state.result()
+    client = open_tracking("patients").client()
+    assert client.get_run(report.train.run.run_id).data.metrics["drift/columns"] == 0
+    names = {file.path for file in client.list_artifacts(report.train.run.run_id, "data")}
+    assert names == {"data/validation.json", "data/drift.json", "data/drift.html"}
+
+
+def test_without_the_data_of_the_last_retraining_drift_is_not_measured_and_stops_nothing() -> None:
+    space = write_space("small.yaml", 0.01, 5)
+    write_patients(slice(0, 400))
+    run(space, data="patients.csv")
+    digest = last_retrained_digest(open_tracking("patients"), "patients")
+    shutil.rmtree(Path("datasets") / str(digest))
+    write_patients(slice(0, 440), bmi=lambda frame: frame["bmi"] * 1.3)
+
+    assert run(space, data="patients.csv").name in ("Promoted", "Refused")
