@@ -38,7 +38,8 @@ def signature_of(preparation: Preparation, example: pd.DataFrame) -> ModelSignat
 def outputs_of(answer: Predictions) -> Schema:
     """Return the schema of an answer."""
     if not isinstance(answer, pd.DataFrame):
-        return infer_signature(model_output=answer).outputs
+        schema: Schema = infer_signature(model_output=answer).outputs
+        return schema
     # Inferred from a frame, whole numbers would be warned of: there might be gaps among them, and here are none.
     kinds = {"i": DataType.long, "f": DataType.double}
     return Schema([ColSpec(kinds[dtype.kind], str(name)) for name, dtype in answer.dtypes.items()])
@@ -59,12 +60,12 @@ def columns_of_gaps(preparation: Preparation) -> tuple[str, ...]:
 def column_type(dtype: Any) -> DataType | AnyType:
     """Return what MLflow is to check of a column, and to make of it in a request over HTTP.
 
-    Nothing, if it holds truth values or 64-bit integers. MLflow takes no 0 for a boolean, and makes false of a null;
-    it makes no double of a 64-bit integer, so a column of doubles would refuse 3; and one of longs refuses 3.0, and
-    takes 3.5 for 3 in a request over HTTP. The model itself checks all columns.
+    Nothing, if it holds truth values, dates or 64-bit integers. MLflow takes no 0 for a boolean, and makes false of a
+    null. Of dates it refuses those with a time zone, as JavaScript writes them, and guesses what others mean: 3/4 is
+    in March, and a number in 1970. It makes no double of a 64-bit integer, so a column of doubles would refuse 3; and
+    one of longs refuses 3.0, and takes 3.5 for 3 in a request over HTTP. The model itself checks all columns.
     """
-    if is_bool_dtype(dtype) or (is_integer_dtype(dtype) and dtype.itemsize == np.int64().itemsize):
+    is_long = is_integer_dtype(dtype) and dtype.itemsize == np.int64().itemsize
+    if is_bool_dtype(dtype) or is_datetime64_any_dtype(dtype) or is_long:
         return AnyType()  # type: ignore[no-untyped-call]
-    if is_datetime64_any_dtype(dtype):
-        return DataType.datetime
     return DataType.double if is_numeric_dtype(dtype) else DataType.string

@@ -108,16 +108,39 @@ def without_nulls(rows: pd.DataFrame) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if value is not None} for row in records(rows)]
 
 
+WRONG = [("rooms", "three"), ("area", "large"), ("lift", "perhaps"), ("built", "03/04/2026"), ("built", 1_780_000_000)]
+"""What cannot be a value of a column of flats."""
+
+
+def requests_of_flats(rows: pd.DataFrame) -> dict[str, str]:
+    """Return requests with dates in several forms, and with a value that is wrong."""
+    few = rows.head(8)
+    forms = {
+        "day": few["built"].dt.strftime("%Y-%m-%d"),
+        "moment": few["built"].dt.strftime("%Y-%m-%dT%H:%M:%S.%f"),
+        "with a time zone": few["built"].dt.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+    forms["each its own"] = pd.concat([forms["day"][:3], forms["moment"][3:5], forms["with a time zone"][5:]])
+    first = records(few.dropna().head(1))[0]
+    return {
+        **{f"dates: {form}": body(few.assign(built=dates)) for form, dates in forms.items()},
+        **{f"wrong: {name} {value}": body(pd.DataFrame([{**first, name: value}])) for name, value in WRONG},
+    }
+
+
+def body(rows: pd.DataFrame, **more: object) -> str:
+    """Return the body of a request for rows."""
+    return json.dumps({"dataframe_records": records(rows), **more}, default=float)
+
+
 def requests_of(rows: pd.DataFrame) -> dict[str, str]:
     """Return the bodies of requests for the first rows: all at once, each alone, and without nulls."""
     few = rows.head(8)
     single = [few.iloc[[place]] for place in range(len(few))]
     return {
-        "all": json.dumps({"dataframe_records": records(few)}, default=float),
-        "probabilities": json.dumps(
-            {"dataframe_records": records(few), "params": {"probabilities": True}}, default=float
-        ),
-        **{f"row {k}": json.dumps({"dataframe_records": records(row)}, default=float) for k, row in enumerate(single)},
+        "all": body(few),
+        "probabilities": body(few, params={"probabilities": True}),
+        **{f"row {k}": body(row) for k, row in enumerate(single)},
         **{
             f"row {k} without nulls": json.dumps({"dataframe_records": without_nulls(row)}, default=float)
             for k, row in enumerate(single)
@@ -167,7 +190,8 @@ def served(directory: Path) -> dict[str, Served]:
         rows = raw.drop(columns=list(targets))
         rows.to_parquet(elsewhere / f"{name}.parquet")
         parts[name] = (dataset, rows, target)
-        jobs[name] = {"uri": version.uri, "missing": missing, "requests": requests_of(rows)}
+        requests = requests_of(rows) | (requests_of_flats(rows) if name == "flats" else {})
+        jobs[name] = {"uri": version.uri, "missing": missing, "requests": requests}
     (elsewhere / "jobs.json").write_text(json.dumps(jobs))
     run_client(elsewhere, tracking.uri)
     answers = json.loads((elsewhere / "answers.json").read_text())
@@ -284,8 +308,22 @@ def test_a_column_has_the_type_of_its_values_and_may_be_left_out_if_its_gaps_wer
         "area": ["DataType.double", False],
         "city": ["DataType.string", False],
         "lift": ["Any", False],
-        "built": ["DataType.datetime", False],
+        "built": ["Any", False],
     }
+
+
+@pytest.mark.parametrize("form", ["day", "moment", "with a time zone", "each its own"])
+def test_a_date_is_the_same_in_every_form_of_iso_8601(served: dict[str, Served], form: str) -> None:
+    answer = served["flats"].answer
+
+    assert answer["requests"][f"dates: {form}"] == answer["as_read"][:8]
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG)
+def test_a_value_of_another_kind_is_refused_by_its_column(served: dict[str, Served], name: str, value: object) -> None:
+    error = served["flats"].answer["requests"][f"wrong: {name} {value}"]["error"]
+
+    assert name in error
 
 
 # Quantities
