@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from flows.data.leakage import leaks
 from flows.data.plan import PreparationPlan
+from flows.data.schema import is_number
 from flows.data.splitting import SplitParameters
 from flows.data.staging import Staged
 from flows.data.violations import Violation
@@ -148,17 +149,22 @@ def mixed_columns(staged: Staged, plan: PreparationPlan) -> Iterator[str]:
         for name, column in plan.columns.items()
         if column.kind == "categorical" and pa.types.is_large_string(staged.schema.field(name).type)
     ]
-    firsts: dict[str, dict[str, int]] = {name: {} for name in texts}
+    levels: dict[str, set[str]] = {name: set() for name in texts}
     for frame in staged.chunks(texts) if texts else ():
-        for name, first in firsts.items():
-            distinct = frame[name].dropna().drop_duplicates()
-            first |= {value: row for row, value in distinct.items() if value not in first}
-    for name, first in firsts.items():
-        levels = pd.Series([*first])
-        is_text = pd.to_numeric(levels, errors="coerce").isna()
-        if is_text.any() and 1 - is_text.mean() >= MOSTLY:
-            value = levels[is_text].iloc[0]
+        for name, seen in levels.items():
+            seen.update(frame[name].dropna().unique().tolist())
+    for name, seen in levels.items():
+        words = {level for level in seen if not is_number(level)}
+        if words and len(seen) - len(words) >= MOSTLY * len(seen):
+            value, row = first_of(staged, name, words)
             yield (
                 f"{staged.source.uri}: column {name!r} holds numbers and text, the first text {value!r} at "
-                f"{staged.source.locate(first[value])}; it is taken as categories: correct the text if it is not one"
+                f"{staged.source.locate(row)}; it is taken as categories: correct the text if it is not one"
             )
+
+
+def first_of(staged: Staged, name: str, words: set[str]) -> tuple[str, int]:
+    """Return the first of some values that a column is known to have, and its row."""
+    found = (frame[name][frame[name].isin(words)] for frame in staged.chunks([name]))
+    first = next(values for values in found if len(values))
+    return str(first.iloc[0]), int(first.index[0])
