@@ -1,5 +1,6 @@
 """Data sets of OpenML by their number, through scikit-learn, which keeps what it fetched in its data directory."""
 
+import warnings
 from urllib.error import HTTPError
 
 from flows.data.sources.builtin import frame_source
@@ -33,12 +34,16 @@ def open_source(data: str) -> Source:
     from sklearn.datasets import fetch_openml
 
     try:
-        # No target: the default one would be refused for a gap in it before the plan can say what to do.
-        bunch = fetch_openml(data_id=int(number), target_column=None, as_frame=True, parser="pandas")
+        with warnings.catch_warnings():
+            # That it tries again is of no use to whoever is told in the end that it failed.
+            warnings.filterwarnings("ignore", "A network error occurred")
+            # No target: the default one would be refused for a gap in it before the plan can say what to do.
+            bunch = fetch_openml(data_id=int(number), target_column=None, as_frame=True, parser="pandas")
     except HTTPError as error:
         raise SourceError(f"{data}: OpenML answers {error.code} {error.reason}; check the number") from error
     except OSError as error:
-        raise SourceError(f"{data}: OpenML cannot be reached: {first_line(error)}; try again later") from error
+        reason = first_line(getattr(error, "reason", error))
+        raise SourceError(f"{data}: OpenML cannot be reached: {reason}; try again later") from error
     except ValueError as error:
         raise SourceError(f"{data}: {first_line(error)}; choose another data set") from error
     named = (bunch.details.get("default_target_attribute") or "").split(",")

@@ -134,7 +134,7 @@ def test_a_number_that_there_is_not_is_refused():
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.filterwarnings("ignore:A network error occurred")
+@pytest.mark.filterwarnings("error")
 def test_openml_out_of_reach_is_said_in_one_line(monkeypatch, tmp_path):
     monkeypatch.setattr(_openml, "_DATA_INFO", "http://127.0.0.1:1/{}")
     monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path))
