@@ -29,11 +29,12 @@ def row_pieces(stream: pa.NativeFile, line_break: bytes = b"\n") -> Iterator[byt
     """
     held = b""
     while content := read_up_to(stream, PIECE_BYTES):
-        held += content
-        end = held.rfind(line_break) + 1 or (len(held) if len(held) > LONGEST_PIECE else 0)
+        end = content.rfind(line_break) + 1 or (len(content) if len(held) > LONGEST_PIECE else 0)
         if end:
-            yield held[:end]
-            held = held[end:]
+            yield b"".join((held, memoryview(content)[:end]))
+            held = content[end:]
+        else:
+            held += content
     if held:
         yield held
 
