@@ -9,10 +9,10 @@ export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-scale clean
+.PHONY: help demo test lint bench bench-scale bench-ingest clean
 
 help:  ## Show this help
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: $(VENV)/.installed  ## Train 24 networks on digits and show what came of it
 	@mkdir -p .demo/prefect
@@ -31,6 +31,9 @@ bench: $(VENV)/.installed-bench  ## Race against the peers; QUICK=1 takes three 
 
 bench-scale: $(VENV)/.installed-bench  ## How time grows with trials, width, rows, workers; QUICK=1 takes two minutes, all of it eight
 	$(BIN)/python -m benchmarks.scale $(if $(QUICK),--quick)
+
+bench-ingest: $(VENV)/.installed  ## Race ingestion against pandas and scikit-learn on a million rows, in three minutes
+	$(BIN)/python -m benchmarks.ingestion
 
 clean:  ## Remove .venv and what the demo wrote; your own runs are in mlflow.db and stay
 	rm -rf $(VENV) .demo

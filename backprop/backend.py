@@ -150,15 +150,24 @@ class Backend:
 
     # Named operations
 
-    def gather(self, samples: Array, order: Array | slice, dtype: npt.DTypeLike) -> Array:
-        """Return `samples[order]` as `dtype`, (B, D).
+    def gather(
+        self, samples: Array, order: Array | slice, dtype: npt.DTypeLike, *, shift: float = 0.0, scale: float = 1.0
+    ) -> Array:
+        """Return `(samples[order] - shift) / scale`, computed in `dtype`, (B, D).
 
         Parameters
         ----------
         samples : (N, D) array of any number type
         order : (B,) int64 array, or a slice
         """
-        return samples[order].astype(dtype, copy=False)
+        rows = samples[order].astype(dtype, copy=False)
+        if (shift, scale) == (0, 1):
+            return rows
+        real: type[Any] = np.dtype(dtype).type
+        # Not in place at first: a slice of samples of the dtype is still the samples.
+        rows = rows - real(shift)
+        rows /= real(scale)
+        return rows
 
     def multiply(
         self,

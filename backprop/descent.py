@@ -100,7 +100,8 @@ class Descent:
         total = backend.xp.zeros(len(rates), "float64")
         for number, start in enumerate(range(0, len(samples), size), start=done):
             rows = order[start : start + size]
-            x, y = backend.gather(samples.x, rows, dtype), backend.gather(samples.y, rows, dtype)
+            x = backend.gather(samples.x, rows, dtype, shift=samples.shift, scale=samples.scale)
+            y = backend.gather(samples.y, rows, dtype)
             weights = None if samples.weights is None else samples.weights[rows]
             backend.add_losses(total, self._update(x, y, weights, factor / len(rows), number))
         return total / len(samples)

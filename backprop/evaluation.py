@@ -103,7 +103,8 @@ def _in_pieces(
     rows_at_once = max(1, EVALUATION_BYTES // (trials * widest * dtype.itemsize))
     for start in range(0, len(samples), rows_at_once):
         rows = slice(start, start + rows_at_once)
-        logits = network.forward(parameters, network.backend.gather(samples.x, rows, dtype)).logits
+        x = network.backend.gather(samples.x, rows, dtype, shift=samples.shift, scale=samples.scale)
+        logits = network.forward(parameters, x).logits
         yield logits, samples.y[rows], None if samples.weights is None else samples.weights[rows]
 
 

@@ -145,21 +145,23 @@ extern "C" __global__ void add_losses(const real *loss, double *total, int rows)
 }
 
 template <typename source>
-__device__ void gather(const source *samples, const long long *order, real *out, int rows, int width) {
+__device__ void gather(
+    const source *samples, const long long *order, real *out, real shift, real scale, int rows, int width) {
   for (int row = blockIdx.x; row < rows; row += gridDim.x)
     for (int column = threadIdx.x; column < width; column += blockDim.x)
-      out[(long long)row * width + column] = real(samples[order[row] * width + column]);
+      out[(long long)row * width + column] = (real(samples[order[row] * width + column]) - shift) / scale;
 }
 
-// out (B, D) = samples[order], order (B). Any grid.
-extern "C" __global__ void gather_rows(const real *samples, const long long *order, real *out, int rows, int width) {
-  gather(samples, order, out, rows, width);
+// out (B, D) = (samples[order] - shift) / scale, order (B). With 0 and 1 that is the samples to the bit. Any grid.
+extern "C" __global__ void gather_rows(
+    const real *samples, const long long *order, real *out, real shift, real scale, int rows, int width) {
+  gather(samples, order, out, shift, scale, rows, width);
 }
 
 // The same from bytes, which stay bytes on the device: a quarter or an eighth of the memory.
 extern "C" __global__ void gather_bytes(
-    const unsigned char *samples, const long long *order, real *out, int rows, int width) {
-  gather(samples, order, out, rows, width);
+    const unsigned char *samples, const long long *order, real *out, real shift, real scale, int rows, int width) {
+  gather(samples, order, out, shift, scale, rows, width);
 }
 
 // The optimisers, as optimizers.py derives them. Each parameter w, its gradient g and its memories are (T, size); each

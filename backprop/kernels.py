@@ -150,15 +150,19 @@ class CupyBackend(Backend):
 
     # Named operations
 
-    def gather(self, samples: Array, order: Array | slice, dtype: npt.DTypeLike) -> Array:
-        """Return `samples[order]` as `dtype`, (B, D); rows and conversion from bytes are one launch."""
+    def gather(
+        self, samples: Array, order: Array | slice, dtype: npt.DTypeLike, *, shift: float = 0.0, scale: float = 1.0
+    ) -> Array:
+        """Return `(samples[order] - shift) / scale`, computed in `dtype`, (B, D): one launch, from bytes too."""
         dtype = np.dtype(dtype)
         kernel = {dtype: "gather_rows", np.dtype(np.uint8): "gather_bytes"}.get(samples.dtype)
         if isinstance(order, slice) or kernel is None or not self._takes(dtype, order=order) or not _flat(samples):
-            return super().gather(samples, order, dtype)
+            return super().gather(samples, order, dtype, shift=shift, scale=scale)
         rows, width = len(order), samples.shape[1]
         out = self.xp.empty((rows, width), dtype)
-        self._launch(kernel, dtype, (_blocks(rows, 1), 1), samples, order, out, np.int32(rows), np.int32(width))
+        real: type[Any] = dtype.type
+        numbers = (real(shift), real(scale), np.int32(rows), np.int32(width))
+        self._launch(kernel, dtype, (_blocks(rows, 1), 1), samples, order, out, *numbers)
         return out
 
     def multiply(

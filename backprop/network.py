@@ -61,7 +61,7 @@ class Architecture:
     ------
     ValueError
         A width is not a positive integer, a name is unknown, there are not as many activations as hidden
-        layers, or loss and output activation do not fit.
+        layers, loss and output activation do not fit, or a softmax has one output.
     """
 
     inputs: int
@@ -88,6 +88,11 @@ class Architecture:
         for name in (self.activation,) if isinstance(self.activation, str) else self.activation:
             activation(name)
         output_stage(self.output_activation, self.loss)
+        if self.outputs == 1 and self.output_activation == "softmax":
+            raise ValueError(
+                "outputs is 1 and output_activation 'softmax', which is 1 for any input: use 2 outputs for two "
+                "classes, or one with output_activation 'sigmoid' and loss 'binary_cross_entropy'"
+            )
 
     @property
     def activations(self) -> tuple[str, ...]:

@@ -41,12 +41,14 @@ class OnlineDescent:
         if samples.weights is not None:
             return self._descent.over(samples, order, rates, done)
         architecture, dtype = self._stack.architecture, self._stack.dtype
-        # The kernel reads rows; samples come to the device as they are, by columns or in bytes too.
+        # The kernel reads rows; samples come to the device as they are, by columns or in bytes too. It reads a sample
+        # once for every unit, so they are standardised before.
         by_rows = self._backend.xp.ascontiguousarray
+        x = self._backend.gather(samples.x, slice(None), dtype, shift=samples.shift, scale=samples.scale)
         total = self._backend.online_epoch(
             self._parameters.weights,
             self._parameters.biases,
-            by_rows(samples.x, dtype),
+            by_rows(x, dtype),
             by_rows(samples.y, dtype),
             order,
             self._backend.to_device(rates.astype(dtype)),

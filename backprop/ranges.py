@@ -15,6 +15,12 @@ def check_not_negative(argument: str, value: float) -> None:
         raise ValueError(f"{argument} is {value!r}: use a finite number, 0 or more")
 
 
+def check_finite(argument: str, value: float) -> None:
+    """Refuse what is not a finite number, with a ValueError."""
+    if not (_is_number(value) and math.isfinite(value)):
+        raise ValueError(f"{argument} is {value!r}: use a finite number")
+
+
 def check_fraction(argument: str, value: float) -> None:
     """Refuse what is not a number in [0, 1), with a ValueError."""
     if not (_is_number(value) and 0 <= value < 1):
@@ -39,4 +45,5 @@ def _at_least(least: int) -> str:
 
 
 def _is_number(value: object) -> bool:
-    return hasattr(value, "__float__") and not isinstance(value, bool)
+    # Arrays have `__float__` too, whatever their shape.
+    return hasattr(value, "__float__") and not isinstance(value, bool) and not getattr(value, "shape", ())

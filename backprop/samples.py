@@ -1,7 +1,7 @@
 """Samples: features, targets and, if they do not all count alike, weights."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 from backprop.backend import Array, Backend, HostArray
 from backprop.losses import BinaryCrossEntropy, CrossEntropy
 from backprop.network import Architecture
+from backprop.ranges import check_finite, check_positive
 
 CHECKED_AT_ONCE = 2**20
 """Values looked at in one go: bounds the memory of a check."""
@@ -22,6 +23,9 @@ ROW_SUM_TOLERANCE = 1e-3
 class Samples:
     """Features and targets.
 
+    What a network sees of x is `(x - shift) / scale`, computed in the dtype of the stack when rows are gathered. So
+    images stay the bytes they are, on disk and on the device, and are standardised a minibatch at a time.
+
     Attributes
     ----------
     x : (N, D) array
@@ -32,16 +36,20 @@ class Samples:
         loss of a minibatch is `1/B sum_b w_b loss_b`, that of all samples their weighted mean. So the mean over
         minibatches is the weighted mean at any batch size, also at 1, where dividing by a minibatch's own weights
         would undo them.
+    shift, scale : float
+        Shared by all features: pixels have one unit.
 
     Raises
     ------
     ValueError
-        The shapes do not fit each other or there are no samples.
+        The shapes do not fit each other, there are no samples, or `shift` or `scale` is no number to standardise by.
     """
 
     x: Array
     y: Array
     weights: Array | None = None
+    shift: float = 0.0
+    scale: float = 1.0
 
     def __post_init__(self) -> None:
         if self.x.ndim != 2 or self.y.ndim != 2 or len(self.x) != len(self.y):
@@ -50,6 +58,8 @@ class Samples:
             raise ValueError("x has no rows: use at least one sample")
         if self.weights is not None and self.weights.shape != (len(self.x),):
             raise ValueError(f"weights {self.weights.shape} and x {self.x.shape} do not fit: use (N,) and (N, D)")
+        check_finite("shift", self.shift)
+        check_positive("scale", self.scale)
 
     def __len__(self) -> int:
         return len(self.x)
@@ -116,10 +126,11 @@ def check_samples(architecture: Architecture, samples: Samples, argument: str) -
 def to_device(samples: Samples, backend: Backend, dtype: npt.DTypeLike) -> Samples:
     """Return samples for a whole training in the backend's memory, their weights divided by their mean."""
     w = samples.weights
-    return Samples(
-        backend.keep_samples(samples.x, dtype),
-        backend.to_device(samples.y, dtype),
-        None if w is None else backend.to_device(w / np.mean(w, dtype="float64"), dtype),
+    return replace(
+        samples,
+        x=backend.keep_samples(samples.x, dtype),
+        y=backend.to_device(samples.y, dtype),
+        weights=None if w is None else backend.to_device(w / np.mean(w, dtype="float64"), dtype),
     )
 
 

@@ -28,6 +28,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+DATA = "A built-in data set (digits, wine, ...), a file, a directory, a URL or a query: see docs/sources."
+DATASETS = "Where the prepared datasets are: a directory, or a URL such as s3://bucket/datasets."
+
 console = Console()
 errors = Console(stderr=True, soft_wrap=True, highlight=False)
 
@@ -59,28 +62,43 @@ def backprop(
     epilog="[bold]Examples[/bold]\n\n"
     "backprop train --data wine --space quick\n\n"
     "backprop train --data churn.csv --target churned --space my-space.yaml\n\n"
+    "backprop train --data s3://bucket/visits/ --target sold --split-by time --split-column day\n\n"
     "backprop train --data idx:/usr/share/datasets/fashion-mnist --space fashion-mnist"
 )
 def train(
-    data: Annotated[
-        str,
-        typer.Option(
-            help="digits, breast_cancer, diabetes, wine, FILE.csv, FILE.parquet, or idx:DIRECTORY with the four "
-            "MNIST-format files.",
-        ),
-    ] = "digits",
-    target: Annotated[str | None, typer.Option(help="Target column of a CSV or Parquet file.")] = None,
+    data: Annotated[str, typer.Option(help=DATA)] = "digits",
+    target: Annotated[
+        list[str] | None,
+        typer.Option(help="Target column; several for several quantities or labels. None where the data brings it."),
+    ] = None,
     space: Annotated[str, typer.Option(help=f"Search space: {', '.join(bundled_spaces())}, or a YAML file.")] = "quick",
     task: Annotated[
-        str, typer.Option(help="auto, classification or regression; auto decides by the target's values.")
+        str,
+        typer.Option(help="auto, classification, regression or multilabel; auto decides by the target's values."),
     ] = "auto",
+    preparation: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="YAML of the preparation: written if there is none, followed if there is."),
+    ] = None,
+    split_by: Annotated[
+        str, typer.Option(help="random, group, time or column: what decides the part of a row.")
+    ] = "random",
+    split_column: Annotated[
+        str | None, typer.Option(help="Column of the groups, of the time, or of train, validation and test.")
+    ] = None,
+    validation: Annotated[float, typer.Option(help="Fraction of the rows that validates.")] = 0.15,
+    test: Annotated[float, typer.Option(help="Fraction of the rows that tests.")] = 0.15,
+    split_seed: Annotated[int, typer.Option(help="Draws the rows, or the groups.")] = 0,
     workers: Annotated[int | None, typer.Option(help="Local Dask workers; one per core if not given.")] = None,
+    worker_memory: Annotated[
+        str | None,
+        typer.Option(help="What a local worker may take for itself, such as 2GiB; a mapped dataset is extra."),
+    ] = None,
     scheduler: Annotated[str | None, typer.Option(help="Address of a running Dask scheduler to use instead.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or gpu; auto is a worker's GPU if it has one.")] = "auto",
     experiment: Annotated[str | None, typer.Option(help="MLflow experiment; the dataset's name if not given.")] = None,
     model: Annotated[str | None, typer.Option(help="Registered model; the experiment's name if not given.")] = None,
-    split_seed: Annotated[int, typer.Option(help="Decides which rows train, validate and test.")] = 0,
-    datasets: Annotated[str, typer.Option(help="Directory of the prepared datasets.")] = "datasets",
+    datasets: Annotated[str, typer.Option(help=DATASETS)] = "datasets",
     verbose: Annotated[bool, typer.Option("--verbose", help="Show all logs, and tracebacks of failures.")] = False,
 ) -> None:
     """Train a grid of networks, test the winner, register it.
@@ -91,14 +109,21 @@ def train(
     with _Exits(verbose):
         parameters = _parameters(
             data=data,
-            target=target,
+            target=target or None,
             space=space,
             task=task,
+            preparation=preparation,
             experiment=experiment,
             model=model,
             datasets=datasets,
-            split={"seed": split_seed},
-            compute={"workers": workers, "scheduler": scheduler, "device": device},
+            split={
+                "by": split_by,
+                "column": split_column,
+                "validation": validation,
+                "test": test,
+                "seed": split_seed,
+            },
+            compute={"workers": workers, "worker_memory": worker_memory, "scheduler": scheduler, "device": device},
         )
         _check_early(parameters)
         _settle_settings(verbose)
@@ -124,9 +149,16 @@ def _parameters(**given: object) -> TrainParameters:
 
 def _check_early(parameters: TrainParameters) -> None:
     """Find at once what would otherwise be found after Prefect has started."""
-    from flows.data.sources import check_source
+    from flows.data.declarations import read_own_plan
+    from flows.data.root import open_root
+    from flows.data.sources import open_source, require_targets
+    from flows.data.splitting import require_split_column
 
-    check_source(parameters.data, parameters.target)
+    plan = read_own_plan(parameters.preparation)
+    source = open_source(parameters.data)
+    targets = require_targets(source, parameters.targets or (plan.target if plan else ()))
+    require_split_column(source, targets, parameters.split)
+    open_root(parameters.datasets)
     try:
         expand(load_space(parameters.space))
     except SpaceError as error:
@@ -166,14 +198,26 @@ class _Exits:
         if isinstance(error, KeyboardInterrupt):
             self._exit("interrupted: what was finished is kept, and the same command goes on from there", INTERRUPTED)
         if isinstance(error, InputError):
+            _show_violations(error)
             self._exit(str(error), BAD_INPUT)
         hint = "" if self._verbose else " (--verbose shows where)"
         self._exit(f"{type(error).__name__}: {' '.join(str(error).split())}{hint}", FAILED)
 
     def _exit(self, message: str, code: int) -> NoReturn:
-        errors.print(f"[red]error:[/red] {_escaped(message)}")
+        # A column may well be called a:b:y, which is no emoji.
+        errors.print(f"[red]error:[/red] {_escaped(message)}", emoji=False)
         sys.stdout.flush()
         raise typer.Exit(code)
+
+
+def _show_violations(error: InputError) -> None:
+    """Print all that is wrong with a table before the one line that says the first of it."""
+    from flows.data.violations import SchemaViolationError
+
+    if isinstance(error, SchemaViolationError):
+        from flows.violations_terminal import print_violations
+
+        print_violations(errors, error)
 
 
 def _escaped(message: str) -> str:
@@ -219,6 +263,47 @@ def explain(
             scalar=scalar,
             as_json=as_json,
         )
+
+
+data_app = typer.Typer(no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
+app.add_typer(data_app, name="data", help="List, show and remove the prepared datasets.")
+
+Wanted = Annotated[
+    str, typer.Argument(metavar="DATASET", help="The name of a dataset, or the beginning of its digest.")
+]
+Datasets = Annotated[str, typer.Option(help=DATASETS)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+
+@data_app.command("list")
+def list_datasets(datasets: Datasets = "datasets", as_json: AsJson = False) -> None:
+    """List the datasets that were ingested."""
+    with _Exits(verbose=False):
+        from flows.data_terminal import run_list
+
+        run_list(console, datasets, as_json)
+
+
+@data_app.command("show")
+def show_dataset(dataset: Wanted, datasets: Datasets = "datasets", as_json: AsJson = False) -> None:
+    """Show where a dataset came from, how it was split, and how each column was prepared."""
+    with _Exits(verbose=False):
+        from flows.data_terminal import run_show
+
+        run_show(console, datasets, dataset, as_json)
+
+
+@data_app.command("remove")
+def remove_dataset(
+    dataset: Wanted,
+    datasets: Datasets = "datasets",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Remove a dataset; models that were trained on it stay."""
+    with _Exits(verbose=False):
+        from flows.data_terminal import run_remove
+
+        run_remove(console, datasets, dataset, yes)
 
 
 def main() -> None:

@@ -17,6 +17,10 @@ class TableError(InputError):
     """A table that was read but cannot be trained on: a column, a row or a class is at fault."""
 
 
+class DatasetError(InputError):
+    """A dataset that cannot be written, or one in the store that is missing or damaged."""
+
+
 class SpaceError(InputError):
     """A search space that is not valid: an unknown name, a wrong value or no trials at all."""
 

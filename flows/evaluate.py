@@ -9,18 +9,22 @@ from mlflow.entities import Metric, RunTag
 from prefect import flow
 from prefect.artifacts import create_table_artifact
 from pydantic import BaseModel, ConfigDict
-from sklearn import metrics
 
-from backprop import Network, load_weights, select_backend
+from backprop import Network, Parameters, Samples, load_weights, select_backend
 from backprop.training import evaluate as evaluate_stack
 from flows.compute.stack_training import samples_of
 from flows.data.store import Dataset, DatasetReference, open_dataset
 from flows.errors import RunFailedError
+from flows.measures import measure
 from flows.ranking import Objective, objective, rank
 from flows.search import SearchOutcome
 from flows.tracking import tags
 from flows.tracking.search_runs import SearchRun, TrialRecord, finished_trials
 from flows.tracking.trial_runs import WEIGHTS_FILE
+from flows.trials import HEADS
+
+ROWS_AT_ONCE = 2**14
+"""Test rows that go through a network together."""
 
 
 class Evaluation(BaseModel):
@@ -90,11 +94,11 @@ def measure_on_test(run: SearchRun, winner: TrialRecord, dataset: Dataset) -> di
         architecture, parameters = load_weights(Path(client.download_artifacts(winner.run_id, WEIGHTS_FILE, directory)))
     backend = select_backend("cpu")
     network = Network(architecture, backend)
-    parameters = parameters.to_device(backend)
     samples = samples_of(dataset.test, dataset)
-    loss = evaluate_stack(network, parameters, samples, dataset.task, prefix="test")["test/loss"][0]
-    outputs = backend.to_host(network.predict(parameters, samples.x))[0]
-    measured = {"test/loss": float(loss), **test_metrics(dataset, outputs)}
+    loss = evaluate_stack(network, parameters, samples, HEADS[dataset.task].measured_as, prefix="test")["test/loss"][0]
+    outputs = outputs_of(network, parameters, samples)
+    target = np.asarray(dataset.test.target)
+    measured = {"test/loss": float(loss), **measure(dataset.preparation, target, outputs)}
     step = int(winner.params["epochs"])
     client.log_batch(
         winner.run_id,
@@ -104,23 +108,15 @@ def measure_on_test(run: SearchRun, winner: TrialRecord, dataset: Dataset) -> di
     return measured
 
 
-def test_metrics(dataset: Dataset, outputs: np.ndarray) -> dict[str, float]:
-    """Return scikit-learn's measures of (N, C) probabilities, or of (N, 1) standardised values, on the test rows."""
-    target = np.asarray(dataset.test.target)
-    preparation = dataset.preparation
-    if preparation.classes is not None:
-        predicted = outputs.argmax(axis=1)
-        return {
-            "test/accuracy": float(metrics.accuracy_score(target, predicted)),
-            "test/f1_macro": float(metrics.f1_score(target, predicted, average="macro")),
-        }
-    # float64 before the unit is restored: float32 would round a target of large numbers.
-    true, predicted = (preparation.restore_target(values.astype(np.float64)) for values in (target, outputs))
-    return {
-        "test/rmse": float(metrics.root_mean_squared_error(true, predicted)),
-        "test/r2": float(metrics.r2_score(true, predicted)),
-        "test/mae": float(metrics.mean_absolute_error(true, predicted)),
-    }
+def outputs_of(network: Network, parameters: Parameters, samples: Samples) -> np.ndarray:
+    """Return what a network says of samples, (N, C), some rows at a time: there may be more than memory holds."""
+    dtype = parameters.biases[0].dtype
+    pieces = []
+    for start in range(0, len(samples), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        x = network.backend.gather(samples.x, rows, dtype, shift=samples.shift, scale=samples.scale)
+        pieces.append(network.predict(parameters, x)[0])
+    return np.concatenate(pieces)
 
 
 def _publish(ranked: list[TrialRecord], goal: Objective, name: str) -> None:

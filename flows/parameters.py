@@ -8,7 +8,9 @@ from backprop.activations import activation
 from backprop.optimizers import optimizer
 from flows.data.splitting import SplitParameters
 
-TaskChoice = Literal["auto", "classification", "regression"]
+TaskChoice = Literal["auto", "classification", "regression", "multilabel"]
+
+DATA = "A built-in data set (digits, wine, ...), a file, a directory, or what docs/sources lists"
 
 
 def _known_activation(name: str) -> str:
@@ -21,6 +23,15 @@ def _known_optimizer(name: str) -> str:
     return name
 
 
+def _readable_memory(text: str) -> str:
+    """Check that Dask reads an amount of memory."""
+    from dask.utils import parse_bytes
+
+    parse_bytes(text)
+    return text
+
+
+Memory = Annotated[str, AfterValidator(_readable_memory)]
 Width = Annotated[int, Field(ge=1, le=1_000_000)]
 Hidden = tuple[Width, ...]
 ActivationName = Annotated[str, AfterValidator(_known_activation)]
@@ -79,6 +90,9 @@ class ComputeParameters(Strict):
     workers: int | None = Field(
         default=None, ge=1, description="Local single-threaded Dask workers; one per core if empty"
     )
+    worker_memory: Memory | None = Field(
+        default=None, description="What a local worker may take for itself, 2GiB; its share of the machine if empty"
+    )
     scheduler: str | None = Field(
         default=None, description="Address of a running Dask scheduler, tcp://host:8786; replaces `workers`"
     )
@@ -87,18 +101,37 @@ class ComputeParameters(Strict):
     )
 
 
-class TrainParameters(Strict):
+class IngestParameters(Strict):
+    """Everything the `ingest` flow is told."""
+
+    data: str = Field(description=DATA)
+    target: str | tuple[str, ...] | None = Field(
+        default=None, description="Target column, or a list of them; none where the source brings its own"
+    )
+    task: TaskChoice = Field(default="auto", description="auto decides by the target's values")
+    preparation: str | None = Field(
+        default=None, description="YAML file of the preparation; written if there is none, and used if there is"
+    )
+    split: SplitParameters = SplitParameters()
+    datasets: str = Field(
+        default="datasets", description="Where the prepared datasets are: a directory, or a URL such as s3://..."
+    )
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The target columns that were named, whether as one name or as a list; empty if none was."""
+        if self.target is None:
+            return ()
+        return (self.target,) if isinstance(self.target, str) else self.target
+
+
+class TrainParameters(IngestParameters):
     """Everything the `train` flow is told."""
 
-    data: str = Field(description="digits, breast_cancer, diabetes, wine, FILE.csv, FILE.parquet or idx:DIRECTORY")
-    target: str | None = Field(default=None, description="Target column of a CSV or Parquet file")
-    task: TaskChoice = Field(default="auto", description="auto decides by the target's values")
     space: str = Field(default="quick", description="A bundled search space or a YAML file")
     experiment: str | None = Field(default=None, description="MLflow experiment; the dataset's name if empty")
     model: str | None = Field(default=None, description="Registered model; the experiment's name if empty")
-    split: SplitParameters = SplitParameters()
     compute: ComputeParameters = ComputeParameters()
-    datasets: str = Field(default="datasets", description="Directory of the prepared datasets")
 
     def experiment_for(self, dataset_name: str) -> str:
         """Return the MLflow experiment: the one named, or the dataset's name."""

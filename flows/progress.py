@@ -13,6 +13,9 @@ from flows.ranking import Objective
 class ProgressListener(Protocol):
     """Something that shows progress; called from the thread that receives Dask's events."""
 
+    def warned(self, text: str) -> None:
+        """Take what a person should look at before the training begins; the run's log has it anyway."""
+
     def search_started(self, total: int, finished_before: int, goal: Objective) -> None:
         """Take the number of trials of the search, and how many were found finished."""
 
@@ -31,6 +34,9 @@ class LoggedProgress:
         self._total = 0
         self._next = 0
         self._metric = ""
+
+    def warned(self, text: str) -> None:
+        """Nothing to add to the log."""
 
     def search_started(self, total: int, finished_before: int, goal: Objective) -> None:
         """Remember the total."""

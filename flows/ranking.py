@@ -9,7 +9,11 @@ from flows.tracking.search_runs import TrialRecord
 
 @dataclass(frozen=True)
 class Objective:
-    """The validation metric that ranks trials; the lower validation loss decides between equals."""
+    """The validation metric that ranks trials; the lower validation loss decides between equals.
+
+    Of several labels the loss itself ranks: rows with all labels right are often as many in trials that differ, or
+    none, while the loss counts how sure a trial is of every label.
+    """
 
     metric: str
     maximise: bool
@@ -27,11 +31,12 @@ class Objective:
 OBJECTIVES: dict[Task, Objective] = {
     "classification": Objective("val/accuracy", maximise=True),
     "regression": Objective("val/rmse", maximise=False),
+    "multilabel": Objective("val/loss", maximise=False),
 }
 
 
 def objective(task: Task) -> Objective:
-    """Return the objective of a task: validation accuracy, or validation RMSE."""
+    """Return the objective of a task: validation accuracy, RMSE, or of several labels the loss."""
     return OBJECTIVES[task]
 
 

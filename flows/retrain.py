@@ -10,11 +10,14 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed
 from pydantic import BaseModel, ConfigDict
 
+from flows.data.drift import DriftParameters
 from flows.data.splitting import SplitParameters
 from flows.data.store import DatasetReference, open_dataset, raw_test_rows
+from flows.drift_check import drift_since
 from flows.errors import RunFailedError, TableError
 from flows.parameters import ComputeParameters, PromotionParameters, TaskChoice, TrainParameters
 from flows.promotion import Decision, baseline_prediction, decide, score_rows
+from flows.tracking.data_reports import record_stop
 from flows.tracking.registry import (
     CHAMPION,
     RegisteredVersion,
@@ -48,36 +51,42 @@ class RetrainReport(BaseModel):
 @flow(name="retrain", flow_run_name="retrain {data} on {space}", persist_result=False)
 def retrain(
     data: str = "digits",
-    target: str | None = None,
+    target: str | tuple[str, ...] | None = None,
     space: str = "quick",
     task: TaskChoice = "auto",
+    preparation: str | None = None,
     experiment: str | None = None,
     model: str | None = None,
     split: SplitParameters = SplitParameters(),  # noqa: B008 - immutable
     compute: ComputeParameters = ComputeParameters(),  # noqa: B008 - immutable
     promotion: PromotionParameters = PromotionParameters(),  # noqa: B008 - immutable
+    drift: DriftParameters = DriftParameters(),  # noqa: B008 - immutable
     datasets: str = "datasets",
 ) -> State[Any]:
     """Train again if the data changed since the last time, and move @champion if the challenger is better.
 
-    Ends in one of three named states: Unchanged, Promoted or Refused.
+    Ends in one of four named states: Unchanged, Drifted, Promoted or Refused. Drifted says that the data moved so far
+    from what the model was last retrained on that a person should look before anything is trained; the champion stays.
 
     Args:
-        data: digits, breast_cancer, diabetes, wine, FILE.csv, FILE.parquet or idx:DIRECTORY
-        target: Target column of a CSV or Parquet file
+        data: A built-in data set, a file, a directory, or what docs/sources lists
+        target: Target column, or a list of them; none where the source brings its own
         space: A bundled search space or a YAML file
         task: What to predict; auto decides by the target's values
+        preparation: YAML file of the preparation; written if there is none, and followed if there is
         experiment: MLflow experiment; the dataset's name if empty
         model: Name of the registered model; the experiment's name if empty
         split: How rows are split into training, validation and test
         compute: Where stacks of trials are trained
         promotion: When a challenger replaces the champion
-        datasets: Directory of the prepared datasets
+        drift: How far the data may move before a retraining stops
+        datasets: Where the prepared datasets are: a directory, or a URL such as s3://bucket/datasets
     """
     parameters = TrainParameters(
         data=data,
         target=target,
         task=task,
+        preparation=preparation,
         space=space,
         experiment=experiment,
         model=model,
@@ -85,16 +94,24 @@ def retrain(
         compute=compute,
         datasets=datasets,
     )
-    dataset = ingest_for(parameters)
+    ingested = ingest_for(parameters)
+    dataset = ingested.dataset
     name = parameters.model_for(dataset.name)
     check_model_name(name)
     tracking = open_tracking(parameters.experiment_for(dataset.name))
-    if last_retrained_digest(tracking, name) == dataset.digest:
+    last = last_retrained_digest(tracking, name)
+    if last == dataset.digest:
         message = f"the data is unchanged since the last retraining of {name!r} (digest {dataset.digest[:12]})"
         get_run_logger().info("Ends early: %s", message)
         return Completed(name="Unchanged", message=message)
 
-    report = train_on(dataset, parameters)
+    moved = drift_since(last, dataset, drift)
+    if moved is not None and moved.drifted and drift.stop:
+        record_stop(tracking, open_dataset(dataset), moved)
+        get_run_logger().warning("Stops: %s", moved.summary)
+        return Completed(name="Drifted", message=f"{moved.summary}; if that is right, retrain once with drift.stop off")
+
+    report = train_on(ingested, parameters, moved)
     champion = version_by_alias(tracking, name, CHAMPION)
     if champion == report.registered:
         # The data went back to what the champion was trained on: there is nothing to judge.
@@ -122,25 +139,25 @@ def judge(
 ) -> Decision:
     """Measure challenger, champion and baseline on the same raw test rows, and decide."""
     opened = open_dataset(dataset)
+    preparation = opened.preparation
     rows = raw_test_rows(opened)
-    target = rows.pop(opened.preparation.target)
-    labels = opened.preparation.restore_target(np.asarray(opened.train.target).reshape(-1))
-    constant = np.full(len(rows), baseline_prediction(opened.task, labels), dtype=labels.dtype)
+    target = rows[list(preparation.targets)]
+    rows = rows.drop(columns=target.columns)
+    constant = baseline_prediction(preparation, np.asarray(opened.train.target), len(rows))
 
     def scored(version: RegisteredVersion) -> np.ndarray:
         try:
-            predicted = load_registered(tracking, version).predict(None, rows)
+            return score_rows(preparation, target, load_registered(tracking, version).predict(None, rows))
         except TableError as error:
             raise RunFailedError(
                 f"{version.name} version {version.version} cannot be measured on this data: {error}; "
                 f"train under another model name, or take the alias {CHAMPION} off that version"
             ) from error
-        return score_rows(opened.task, target, predicted)
 
     return decide(
         opened.task,
         challenger=scored(challenger),
-        baseline=score_rows(opened.task, target, constant),
+        baseline=score_rows(preparation, target, constant),
         champion=None if champion is None else scored(champion),
         promotion=promotion,
     )

@@ -50,6 +50,10 @@ class TrialsBar:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
+    def warned(self, text: str) -> None:
+        """Print a line above the bar."""
+        self._progress.console.print(f"[yellow]warning:[/yellow] {escape(text)}", soft_wrap=True, highlight=False)
+
     def search_started(self, total: int, finished_before: int, goal: Objective) -> None:
         """Set the length of the bar."""
         self._metric = goal.metric
@@ -79,9 +83,10 @@ def run_train(parameters: TrainParameters, console: Console, server: TemporarySe
     with TrialsBar(console) as bar, _reporting_to(server), listening(bar):
         report = train(
             data=parameters.data,
-            target=parameters.target,
+            target=parameters.targets or None,
             space=parameters.space,
             task=parameters.task,
+            preparation=parameters.preparation,
             experiment=parameters.experiment,
             model=parameters.model,
             split=parameters.split,
@@ -94,7 +99,10 @@ def run_train(parameters: TrainParameters, console: Console, server: TemporarySe
 
 
 def leaderboard(evaluation: Evaluation, name: str) -> Table:
-    """Return the best trials as a table: rank, hyperparameters, validation, and the winner's test metrics."""
+    """Return the best trials as a table: rank, hyperparameters, validation, and the winner's test metrics.
+
+    What was measured of single targets, such as ``test/rmse/height``, is in MLflow.
+    """
     table = Table(title=f"Leaderboard: {name}", title_justify="left")
     table.add_column("rank", justify="right")
     columns = (*_ALWAYS, *(name for name in _IF_VARYING if len({r.params[name] for r in evaluation.ranked}) > 1))
@@ -103,7 +111,7 @@ def leaderboard(evaluation: Evaluation, name: str) -> Table:
     measures = [name for name in evaluation.winner.metrics if name.startswith("val/")]
     for measure in (evaluation.metric, *(name for name in sorted(measures) if name != evaluation.metric)):
         table.add_column(measure, justify="right")
-    tested = [name for name in evaluation.test if name != "test/loss"]
+    tested = [name for name in evaluation.test if name != "test/loss" and name.count("/") == 1]
     for measure in tested:
         table.add_column(measure, justify="right")
     for place, record in enumerate(evaluation.ranked[:SHOWN], start=1):

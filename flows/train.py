@@ -7,13 +7,15 @@ from prefect import flow, task
 from pydantic import BaseModel, ConfigDict
 
 from flows.compute.clusters import task_runner
+from flows.data.drift import DriftReport
 from flows.data.splitting import SplitParameters
 from flows.data.store import DatasetReference, open_dataset
 from flows.evaluate import Evaluation, evaluate
-from flows.ingest import ingest
+from flows.ingest import Ingested, ingest
 from flows.parameters import ComputeParameters, TaskChoice, TrainParameters
 from flows.search import SearchOutcome, search
 from flows.spaces import expand, load_space
+from flows.tracking.data_reports import log_drift, log_validation
 from flows.tracking.registry import RegisteredVersion, check_model_name, register_winner
 from flows.tracking.search_runs import SearchRun, TrialRecord, search_run
 from flows.tracking.store import Tracking, open_tracking
@@ -41,9 +43,10 @@ class TrainReport(BaseModel):
 @flow(name="train", flow_run_name="train {data} on {space}", persist_result=False)
 def train(
     data: str = "digits",
-    target: str | None = None,
+    target: str | tuple[str, ...] | None = None,
     space: str = "quick",
     task: TaskChoice = "auto",
+    preparation: str | None = None,
     experiment: str | None = None,
     model: str | None = None,
     split: SplitParameters = SplitParameters(),  # noqa: B008 - immutable
@@ -53,20 +56,22 @@ def train(
     """Train a grid of multilayer perceptrons, find the best, and register it as the challenger.
 
     Args:
-        data: digits, breast_cancer, diabetes, wine, FILE.csv, FILE.parquet or idx:DIRECTORY
-        target: Target column of a CSV or Parquet file
+        data: A built-in data set, a file, a directory, or what docs/sources lists
+        target: Target column, or a list of them; none where the source brings its own
         space: A bundled search space or a YAML file
         task: What to predict; auto decides by the target's values
+        preparation: YAML file of the preparation; written if there is none, and followed if there is
         experiment: MLflow experiment; the dataset's name if empty
         model: Name of the registered model; the experiment's name if empty
         split: How rows are split into training, validation and test
         compute: Where stacks of trials are trained
-        datasets: Directory of the prepared datasets
+        datasets: Where the prepared datasets are: a directory, or a URL such as s3://bucket/datasets
     """
     parameters = TrainParameters(
         data=data,
         target=target,
         task=task,
+        preparation=preparation,
         space=space,
         experiment=experiment,
         model=model,
@@ -77,14 +82,25 @@ def train(
     return train_on(ingest_for(parameters), parameters)
 
 
-def ingest_for(parameters: TrainParameters) -> DatasetReference:
+def ingest_for(parameters: TrainParameters) -> Ingested:
     """Ingest what the parameters name; a space that is not valid is found before the data is read."""
     expand(load_space(parameters.space))
-    return ingest(parameters.data, parameters.target, parameters.task, parameters.split, parameters.datasets)
+    return ingest(
+        data=parameters.data,
+        target=parameters.targets or None,
+        task=parameters.task,
+        preparation=parameters.preparation,
+        split=parameters.split,
+        datasets=parameters.datasets,
+    )
 
 
-def train_on(dataset: DatasetReference, parameters: TrainParameters) -> TrainReport:
-    """Search on an ingested dataset, evaluate, and register the winner: what `train` and `retrain` share."""
+def train_on(ingested: Ingested, parameters: TrainParameters, drift: DriftReport | None = None) -> TrainReport:
+    """Search on an ingested dataset, evaluate, and register the winner: what `train` and `retrain` share.
+
+    What was found in the data is logged on the run of the search, with the drift that was measured, if any.
+    """
+    dataset = ingested.dataset
     space = load_space(parameters.space)
     opened = open_dataset(dataset)
     name = parameters.model_for(dataset.name)
@@ -92,6 +108,9 @@ def train_on(dataset: DatasetReference, parameters: TrainParameters) -> TrainRep
     tracking = open_tracking(parameters.experiment_for(dataset.name), one_machine=parameters.compute.scheduler is None)
     seconds = {}
     with search_run(tracking, opened, parameters.space, space) as run:
+        log_validation(run, ingested.report)
+        if drift is not None:
+            log_drift(tracking, run.run_id, drift)
         started = time.monotonic()
         runner = task_runner(parameters.compute)
         outcome = search.with_options(task_runner=runner)(dataset, space, run, parameters.compute)

@@ -2,17 +2,36 @@
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+import backprop.stack
 from backprop import CORE_VERSION, Architecture
+from flows.data.preparation import Task
 from flows.data.store import Dataset
 from flows.parameters import Hyperparameters
 
 SHUFFLE_SEED = 0
 DTYPE: Literal["float32"] = "float32"
+
+
+@dataclass(frozen=True)
+class Head:
+    """How the networks of a task end, and which of the core's measures are its own."""
+
+    output_activation: str
+    loss: str
+    measured_as: backprop.stack.Task
+
+
+HEADS: dict[Task, Head] = {
+    "classification": Head("softmax", "cross_entropy", "classification"),
+    "regression": Head("identity", "mse", "regression"),
+    # Every output is the probability of a label of its own; the core's accuracy is then that of whole rows.
+    "multilabel": Head("sigmoid", "binary_cross_entropy", "classification"),
+}
 
 
 class PlannedTrial(BaseModel):
@@ -32,15 +51,15 @@ class PlannedTrial(BaseModel):
 
 
 def plan_trial(dataset: Dataset, hyperparameters: Hyperparameters) -> PlannedTrial:
-    """Return the trial of some hyperparameters on a dataset: softmax and cross-entropy, or identity and MSE."""
-    classification = dataset.task == "classification"
+    """Return the trial of some hyperparameters on a dataset, whose task decides how the network ends."""
+    head = HEADS[dataset.task]
     architecture = Architecture(
         inputs=dataset.inputs,
         hidden=hyperparameters.hidden,
         outputs=dataset.outputs,
         activation=hyperparameters.activation,
-        output_activation="softmax" if classification else "identity",
-        loss="cross_entropy" if classification else "mse",
+        output_activation=head.output_activation,
+        loss=head.loss,
     )
     return PlannedTrial(
         key=trial_key(dataset.reference.digest, architecture, hyperparameters),

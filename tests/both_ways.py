@@ -73,7 +73,7 @@ def drawn(
 def sparse(samples: Samples, there: float = 0.02, seed: int = 0) -> Samples:
     """The same samples with most of their features 0."""
     mask = np.random.default_rng(seed).random(samples.x.shape) < there
-    return Samples(samples.x * mask.astype(samples.x.dtype), samples.y, samples.weights)
+    return replace(samples, x=samples.x * mask.astype(samples.x.dtype))
 
 
 def compiled(threads: int = 1) -> Callable[..., CompiledDescent]:

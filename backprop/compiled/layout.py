@@ -108,6 +108,8 @@ class Data(NamedTuple):
     x, y, weights : int
     bytes : bool
         x is of uint8; all else is of the stack's dtype.
+    shift, scale : float
+        What the network sees of x is `(x - shift) / scale`.
     weighted : bool
         Samples have weights.
     inputs, outputs : int
@@ -115,6 +117,8 @@ class Data(NamedTuple):
 
     x: int
     bytes: bool
+    shift: float
+    scale: float
     y: int
     weights: int
     weighted: bool
@@ -297,17 +301,23 @@ def data_of(samples: Samples, dtype: npt.DTypeLike) -> tuple[Data, Samples]:
     data = Data(
         x=x.ctypes.data,
         bytes=x.dtype == np.uint8,
+        # Typed, so that nothing is compiled again for an integer.
+        shift=float(samples.shift),
+        scale=float(samples.scale),
         y=y.ctypes.data,
         weights=0 if weights is None else weights.ctypes.data,
         weighted=weights is not None,
         inputs=x.shape[1],
         outputs=y.shape[1],
     )
-    return data, Samples(x, y, weights)
+    return data, replace(samples, x=x, y=y, weights=weights)
 
 
 def mostly_zeros(samples: Samples) -> bool:
     """Return whether leaving out zeros of x pays, from `ZEROS_LOOKED_AT` rows."""
+    if samples.shift != 0:
+        # A zero of x is none of what the network sees.
+        return False
     x = samples.x[:: max(1, len(samples) // ZEROS_LOOKED_AT)]
     rows, columns = len(x) - len(x) % TILE_ROWS, x.shape[1] - x.shape[1] % TILE_ROWS
     if not rows or columns < LEAST_INPUTS:

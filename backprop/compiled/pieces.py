@@ -16,6 +16,8 @@ from backprop.compiled.products import PANEL_ROWS, TILE_ROWS, padded, panels_of,
 def gather(data, order, start, rows, x, y, weights, me, members):
     """Copy some rows of the samples, in the order of the epoch, to x, y and weights; every members-th is this member's.
 
+    Features are standardised in x, where a row of them lies in the first cache.
+
     Parameters
     ----------
     data : Data
@@ -24,6 +26,8 @@ def gather(data, order, start, rows, x, y, weights, me, members):
         Has padded rows; what fills them up stays as it is.
     """
     inputs, outputs, row = data.inputs, data.outputs, padded(data.outputs)
+    shift, scale = number(x, data.shift), number(x, data.scale)
+    standardised = data.shift != 0 or data.scale != 1
     for i in range(me, rows, members):
         source = order[start + i]
         to = further(x, i * inputs)
@@ -35,6 +39,9 @@ def gather(data, order, start, rows, x, y, weights, me, members):
             real = further(pointer_to(data.x, x), source * inputs)
             for j in range(inputs):
                 to[j] = real[j]
+        if standardised:
+            for j in range(inputs):
+                to[j] = (to[j] - shift) / scale
         target = further(pointer_to(data.y, y), source * outputs)
         for j in range(outputs):
             y[i * row + j] = target[j]

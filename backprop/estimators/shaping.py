@@ -1,5 +1,6 @@
 """From what scikit-learn's users pass to samples of the core, and back from its logits."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,8 @@ def sample_weights(given: Any, samples: int) -> HostArray | None:
 
 def rows_of(samples: Samples, rows: HostArray) -> Samples:
     """Return those samples."""
-    return Samples(samples.x[rows], samples.y[rows], None if samples.weights is None else samples.weights[rows])
+    weights = None if samples.weights is None else samples.weights[rows]
+    return replace(samples, x=samples.x[rows], y=samples.y[rows], weights=weights)
 
 
 def without_weightless(samples: Samples) -> Samples:

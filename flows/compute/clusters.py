@@ -20,7 +20,10 @@ def task_runner(compute: ComputeParameters) -> TaskRunner[Any]:
     """Return a Prefect task runner; a local cluster starts with the first task, unless it was started ahead."""
     if compute.scheduler is not None:
         return DaskTaskRunner(address=compute.scheduler, client_kwargs={"timeout": ANSWER_SECONDS})
-    return DaskTaskRunner(cluster_class=start_local_cluster, cluster_kwargs={"workers": compute.workers})
+    return DaskTaskRunner(
+        cluster_class=start_local_cluster,
+        cluster_kwargs={"workers": compute.workers, "worker_memory": compute.worker_memory},
+    )
 
 
 def connect(runner: DaskTaskRunner) -> Client:

@@ -36,13 +36,16 @@ _CONFIGURATION = {
     "distributed.worker.preload": ["flows.compute.worker_start"],
 }
 
-_ahead: dict[int | None, Future[LocalCluster]] = {}
+_ahead: dict[tuple[int | None, str | None], Future[LocalCluster]] = {}
 
 
-def start_local_cluster(workers: int | None = None) -> LocalCluster:
-    """Return worker processes, one per core if not told otherwise: those that were started ahead, or new ones."""
-    ahead = _ahead.pop(workers, None)
-    return ahead.result() if ahead is not None else _start(workers)
+def start_local_cluster(workers: int | None = None, worker_memory: str | None = None) -> LocalCluster:
+    """Return worker processes, one per core if not told otherwise: those that were started ahead, or new ones.
+
+    ``worker_memory`` is what each may take for itself, mapped files not counted; its share of the machine's if None.
+    """
+    ahead = _ahead.pop((workers, worker_memory), None)
+    return ahead.result() if ahead is not None else _start(workers, worker_memory)
 
 
 @contextmanager
@@ -52,22 +55,24 @@ def cluster_ahead(compute: ComputeParameters) -> Iterator[None]:
         yield
         return
     with ThreadPoolExecutor(1) as background:
-        _ahead[compute.workers] = background.submit(_start, compute.workers)
+        asked = (compute.workers, compute.worker_memory)
+        _ahead[asked] = background.submit(_start, *asked)
         try:
             yield
         finally:
-            unused = _ahead.pop(compute.workers, None)
+            unused = _ahead.pop(asked, None)
             if unused is not None and unused.exception() is None:
                 unused.result().close()
 
 
-def _start(workers: int | None) -> LocalCluster:
+def _start(workers: int | None, worker_memory: str | None) -> LocalCluster:
     # Prefect sets the root logger to INFO, and the scheduler lives in this process: it tells of every connection.
     logging.getLogger("distributed").setLevel(logging.WARNING)
     with dask.config.set(_CONFIGURATION):
         return LocalCluster(
             n_workers=workers or dask.system.CPU_COUNT,
             threads_per_worker=1,
+            memory_limit=worker_memory or "auto",
             processes=True,
             host="127.0.0.1",
             dashboard_address=None,

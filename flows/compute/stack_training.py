@@ -21,7 +21,7 @@ from flows.parameters import Hyperparameters
 from flows.ranking import objective
 from flows.tracking.search_runs import SearchRun, take_over_stack
 from flows.tracking.trial_runs import StackStopped, TrialRuns
-from flows.trials import DTYPE, SHUFFLE_SEED, PlannedTrial
+from flows.trials import DTYPE, HEADS, SHUFFLE_SEED, PlannedTrial
 
 STOP_POLL_SECONDS = 1.0
 
@@ -138,7 +138,7 @@ def _stack(trials: Sequence[PlannedTrial], dataset: Dataset) -> Stack:
         architecture=first.architecture,
         batch_size=first.hyperparameters.batch_size,
         trials=tuple(_trial(trial.hyperparameters) for trial in trials),
-        task=dataset.task,
+        task=HEADS[dataset.task].measured_as,
         shuffle_seed=SHUFFLE_SEED,
         dtype=DTYPE,
     )
@@ -166,7 +166,8 @@ def samples_of(part: SplitArrays, dataset: Dataset) -> Samples:
     """Return a part of a dataset as the core takes it: features still mapped, classes as one-hot rows."""
     # asarray drops numpy.memmap's class, which costs at every slice, and keeps the mapping.
     x, target = np.asarray(part.features), np.asarray(part.target)
-    return Samples(x, one_hot(target, dataset.outputs) if dataset.task == "classification" else target)
+    y = one_hot(target, dataset.outputs) if dataset.task == "classification" else target
+    return Samples(x, y, shift=part.shift, scale=part.scale)
 
 
 class _StopFlag:
@@ -193,7 +194,7 @@ def _announce(assignment: StackAssignment, dataset: Dataset, report: EpochReport
     if not _on_dask_worker():
         return
     goal = objective(dataset.task)
-    scores = report.metrics[goal.metric] * (dataset.preparation.target_scale if goal.metric.endswith("/rmse") else 1)
+    scores = report.metrics[goal.metric] * (dataset.preparation.metric_unit if goal.metric.endswith("/rmse") else 1)
     finite = scores[np.isfinite(scores)]
     best = None if not len(finite) else float(finite.max() if goal.maximise else finite.min())
     get_worker().log_event(assignment.progress_topic, {"finished": len(report.finished), "best": best})

@@ -1,154 +1,194 @@
 """From raw columns to what a network sees, and back: the part of the data room that travels with a model.
 
-A served model imports this module, so it needs NumPy, pandas and pydantic and nothing else.
+A served model imports this module, so it needs NumPy, pandas and pydantic and nothing else. What it does was fitted
+with scikit-learn's transformers (`flows.data.fitting`); it is kept as numbers, and nothing is ever unpickled.
 """
 
-from collections.abc import Sequence
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import DTypeLike
-from pandas.api.extensions import ExtensionDtype
-from pandas.api.types import is_bool_dtype, is_complex_dtype, is_numeric_dtype
-from pydantic import BaseModel, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
+from flows.data.blocks import Block, NumberBlock, lay_out
+from flows.data.encodings import Encoding, Pixels
+from flows.data.targets import Label, Task, encode_labels, infer_task, label_array
+from flows.data.values import ColumnFault, read_booleans, read_numbers
 from flows.errors import TableError
 
-Task = Literal["classification", "regression"]
-Label = str | int | float | bool
+__all__ = ["Label", "Preparation", "Task", "encode_labels", "infer_task", "label_array"]
 
-# A column of whole numbers is read as classes if it has few values and each of them is seen often enough.
-MOST_NUMERIC_CLASSES = 20
-LEAST_ROWS_A_CLASS = 5
+# The probability above which a label of several is predicted.
+LABEL_THRESHOLD = 0.5
 
 
-def infer_task(target: pd.Series, requested: Literal["auto", "classification", "regression"]) -> Task:
-    """Return the task that was requested; for ``auto``, the one the target looks like.
-
-    Text, categories and booleans are classes. Whole numbers (of an integer or a float type) are classes if
-    there are only two values, or at most 20 that appear 5 times each on average. Other numbers are a
-    quantity, so a regression.
-    """
-    if requested != "auto":
-        return requested
-    if not is_real(target.dtype) or is_bool_dtype(target.dtype):
-        return "regression" if target.dtype.kind in "mM" else "classification"
-    values = target.dropna()
-    distinct = values.nunique()
-    is_whole = bool((values % 1 == 0).all())
-    is_few = distinct <= 2 or distinct <= min(MOST_NUMERIC_CLASSES, len(values) / LEAST_ROWS_A_CLASS)
-    return "classification" if is_whole and is_few else "regression"
-
-
-def is_real(dtype: np.dtype | ExtensionDtype) -> bool:
-    """Tell whether a column of this type holds real numbers (a boolean counts as 0 or 1)."""
-    return is_numeric_dtype(dtype) and not is_complex_dtype(dtype)
-
-
-def float_values(frame: pd.DataFrame) -> np.ndarray:
-    """Return numeric columns as float64 (N, D), missing values of any kind as NaN."""
-    return frame.to_numpy(dtype=np.float64, na_value=np.nan)
-
-
-class Preparation(BaseModel, frozen=True):
-    """How raw columns become network inputs and a target becomes codes; its JSON restores it exactly.
+class Preparation(BaseModel):
+    """How raw columns become network inputs and targets become codes; its JSON restores it exactly.
 
     Attributes
     ----------
     task
-        ``classification`` or ``regression``.
+        ``classification``, ``regression`` or ``multilabel``.
     features
-        Names of the D feature columns, in the order of the network's inputs.
-    mean, scale
-        What standardises the features: (D,), or (1,) where all pixels share one. A constant column's scale is 1.
-    target
-        Name of the target column.
+        What each feature column becomes, in the order of the inputs; empty where there are pixels.
+    pixels
+        The columns of images and what they share, else None.
+    targets
+        Names of the target columns: one of a classification.
     classes
-        The original labels in the order of their codes, sorted; None for a regression.
+        The original labels in the order of their codes, sorted; None but in a classification.
     target_mean, target_scale
-        What standardises the target of a regression; 0 and 1 for a classification.
+        What standardises the targets of a regression, one value each; empty otherwise.
     """
 
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
     task: Task
-    features: tuple[str, ...]
-    mean: tuple[float, ...]
-    scale: tuple[float, ...]
-    target: str
-    classes: tuple[Label, ...] | None
-    target_mean: float = 0.0
-    target_scale: float = 1.0
+    features: tuple[Encoding, ...] = ()
+    pixels: Pixels | None = None
+    targets: tuple[str, ...]
+    classes: tuple[Label, ...] | None = None
+    target_mean: tuple[float, ...] = ()
+    target_scale: tuple[float, ...] = ()
 
     @model_validator(mode="after")
     def _fields_agree(self) -> Self:
-        if not len(self.mean) == len(self.scale) or len(self.mean) not in (1, len(self.features)):
-            raise ValueError("mean and scale must have one value, or one for each feature")
+        if self.pixels is not None and self.features:
+            raise ValueError("features are either pixels or columns of their own")
         if (self.task == "classification") != (self.classes is not None):
-            raise ValueError("a classification has classes and a regression has none")
+            raise ValueError("a classification has classes and nothing else has")
+        if self.classes is not None and len(self.targets) != 1:
+            raise ValueError("a classification has one target")
+        scaled = len(self.targets) if self.task == "regression" else 0
+        if not len(self.target_mean) == len(self.target_scale) == scaled:
+            raise ValueError("a regression has a mean and a scale for each target and nothing else has")
         return self
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The raw feature columns that are needed, in the order of their inputs."""
+        return tuple(encoding.column for encoding in self.features) if self.pixels is None else self.pixels.columns
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """A name for each input of the network, in order."""
+        if self.pixels is not None:
+            return self.pixels.columns
+        return tuple(name for encoding in self.features for name in encoding.input_names)
+
+    @property
+    def inputs(self) -> int:
+        """The number of the network's inputs."""
+        return len(self.input_names)
+
+    @property
+    def outputs(self) -> int:
+        """The number of the network's outputs: of classes, or of targets."""
+        return len(self.targets) if self.classes is None else len(self.classes)
+
+    @property
+    def metric_unit(self) -> float:
+        """What an error of the standardised target is multiplied by, to be told in the target's own unit.
+
+        1 where there is no such unit: several targets are told in standard deviations.
+        """
+        return self.target_scale[0] if len(self.target_scale) == 1 else 1.0
+
     def transform_features(self, frame: pd.DataFrame, dtype: DTypeLike = "float32") -> np.ndarray:
-        """Return the features of a frame standardised, (N, D), in the order the network expects.
+        """Return the inputs of a frame's rows, (N, inputs); each row's are the same whatever other rows there are.
 
         Columns may come in any order, and columns that are not features are ignored.
 
         Raises
         ------
         TableError
-            If a feature is missing, there twice, not numeric, or has a missing or infinite value.
+            If features are missing or there twice, or hold what they cannot: all of them are named, with the first row.
         """
         self._check_columns(frame)
-        raw = float_values(frame[list(self.features)])
-        self._check_finite(raw, "a missing or infinite value")
-        with np.errstate(over="ignore"):
-            standardised: np.ndarray = ((raw - self.mean) / self.scale).astype(dtype, copy=False)
-        self._check_finite(standardised, f"a value too large for {standardised.dtype}")
-        return standardised
+        inputs = np.zeros((len(frame), self.inputs), dtype)
+        with np.errstate(over="ignore", invalid="ignore"):
+            faults = [fault for block in self._blocks() for fault in block.encode(frame, inputs)]
+        if not faults and not np.isfinite(inputs).all():
+            faults = self._too_large(inputs)
+        if faults:
+            raise refused(faults)
+        return inputs
 
-    def transform_target(self, target: pd.Series) -> np.ndarray:
-        """Return class codes, int64 (N,), or the standardised target, float64 (N,).
+    def transform_target(self, frame: pd.DataFrame) -> np.ndarray:
+        """Return what a network learns: class codes, int64 (N,), or float32 (N, targets).
+
+        Of a regression these are the standardised targets, of several labels 0 or 1.
 
         Raises
         ------
         TableError
-            If a label is none of the classes, or a value of a regression's target is not a finite number.
+            If a target column is missing, a label is none of the classes, or a value is missing or not finite.
+        """
+        missing = [name for name in self.targets if name not in frame.columns]
+        if missing:
+            raise TableError(f"target columns {missing} are missing; add them")
+        if self.classes is not None:
+            return self._codes(frame[self.targets[0]], self.classes)
+        try:
+            return np.column_stack([self._quantities(frame[name], place) for place, name in enumerate(self.targets)])
+        except ColumnFault as fault:
+            raise refused([fault]) from fault
+
+    def restore_target(self, values: np.ndarray) -> np.ndarray | pd.DataFrame:
+        """Return predictions in the words of the data.
+
+        Of a classification, codes of any shape become the original labels: text as an object array, others in the
+        type NumPy has for them. Of a regression with one target, standardised values of any shape become values in its
+        unit. Several targets, (N, targets), become a frame of a column each: quantities in their units, or 1 and 0 for
+        labels, whose values are read as probabilities.
         """
         if self.classes is not None:
-            return self._codes(target, self.classes)
-        if not is_real(target.dtype):
-            raise TableError(f"target {self.target!r} is {target.dtype}, not numeric; give it in numbers")
-        values = float_values(target.to_frame())[:, 0]
-        if not np.isfinite(values).all():
-            row = int(np.argmin(np.isfinite(values))) + 1
-            raise TableError(f"target {self.target!r} has a missing or infinite value in row {row}; fill or remove it")
-        return np.asarray((values - self.target_mean) / self.target_scale)
+            return np.asarray(label_array(self.classes)[values])
+        if self.task == "multilabel":
+            return pd.DataFrame((values > LABEL_THRESHOLD).astype(np.int64), columns=list(self.targets))
+        if len(self.targets) == 1:
+            return np.asarray(values * self.target_scale[0] + self.target_mean[0])
+        return pd.DataFrame(
+            values * np.array(self.target_scale) + np.array(self.target_mean), columns=list(self.targets)
+        )
 
-    def restore_target(self, values: np.ndarray) -> np.ndarray:
-        """Return codes as the original labels, or a standardised target in its original units, in the same shape.
-
-        Text labels come as an object array, others in the type NumPy has for them.
-        """
-        if self.classes is None:
-            return np.asarray(values * self.target_scale + self.target_mean)
-        return np.asarray(label_array(self.classes)[values])
+    # Laid out at every call: kept on a model, it would be copied to one made by model_copy with other features.
+    def _blocks(self) -> list[Block]:
+        return lay_out(self.features) if self.pixels is None else [NumberBlock.of_pixels(self.pixels)]
 
     def _check_columns(self, frame: pd.DataFrame) -> None:
-        wanted = frame.columns[frame.columns.isin(self.features)]
-        missing = [name for name in self.features if name not in wanted]
+        # Not by the index's own isin: of an index of text it takes a hundred times as long.
+        names, wanted = frame.columns.tolist(), self.columns
+        known = set(names)
+        missing = [name for name in wanted if name not in known]
         if missing:
-            raise TableError(f"missing columns {missing[:8]} ({len(missing)} of {len(self.features)}); add them")
-        if not wanted.is_unique:
-            raise TableError(f"column {wanted[wanted.duplicated()][0]!r} appears more than once; remove one of them")
-        types = frame.dtypes[wanted]
-        text = [name for name in self.features if not is_real(types[name])]
-        if text:
-            raise TableError(f"columns {text[:8]} are not numeric ({len(text)} in all); give them as numbers")
+            raise TableError(f"missing columns {missing} ({len(missing)} of {len(wanted)}); add them")
+        if len(known) < len(names):
+            repeated = [name for name in wanted if names.count(name) > 1]
+            if repeated:
+                raise TableError(f"columns {repeated} are there more than once; remove the others")
 
-    def _check_finite(self, values: np.ndarray, fault: str) -> None:
-        faults = np.argwhere(~np.isfinite(values))
-        if len(faults):
-            row, column = faults[0]
-            raise TableError(f"column {self.features[column]!r} has {fault} in row {row + 1}; correct or remove it")
+    def _too_large(self, inputs: np.ndarray) -> list[ColumnFault]:
+        """Name the columns whose values are no number of the inputs' type when they are scaled."""
+        owners = self.columns
+        if self.pixels is None:
+            owners = tuple(encoding.column for encoding in self.features for _ in encoding.input_names)
+        wrong = ~np.isfinite(inputs)
+        return [
+            ColumnFault(owners[place], f"a value too large for {inputs.dtype}", int(np.argmax(wrong[:, place])))
+            for place in np.flatnonzero(wrong.any(axis=0))
+        ]
+
+    def _quantities(self, target: pd.Series, place: int) -> np.ndarray:
+        """Return one target of a regression standardised, or one label of several as 0 and 1: float32 (N,)."""
+        is_quantity = self.task == "regression"
+        values = read_numbers(target) if is_quantity else read_booleans(target)
+        if not np.isfinite(values).all():
+            raise ColumnFault(target.name, "a missing or infinite value", int(np.argmin(np.isfinite(values))))
+        if is_quantity:
+            values = (values - self.target_mean[place]) / self.target_scale[place]
+        return values.astype(np.float32)
 
     def _codes(self, target: pd.Series, classes: tuple[Label, ...]) -> np.ndarray:
         codes = encode_labels(target, classes)
@@ -156,18 +196,13 @@ class Preparation(BaseModel, frozen=True):
             row = int(np.argmax(codes < 0))
             label = target.iloc[[row]].tolist()[0]
             raise TableError(
-                f"target {self.target!r} has the label {label!r} in row {row + 1}, which is none of the "
+                f"target {target.name!r} has the label {label!r} in row {row + 1}, which is none of the "
                 f"{len(classes)} classes; remove the row or train again"
             )
         return codes
 
 
-def encode_labels(target: pd.Series, classes: Sequence[Label]) -> np.ndarray:
-    """Return the position of each label among the classes, int64 (N,); -1 where it is none of them."""
-    codes = pd.Index(label_array(classes)).get_indexer(pd.Index(target.to_numpy()))
-    return np.asarray(codes, dtype=np.int64)
-
-
-def label_array(classes: Sequence[Label]) -> np.ndarray:
-    """Return the labels as an array: text as objects, which NumPy's own text type would pad and trim."""
-    return np.array(classes, dtype=object if isinstance(classes[0], str) else None)
+def refused(faults: list[ColumnFault]) -> TableError:
+    """Tell of all columns at fault in one line."""
+    them = "it" if len(faults) == 1 else f"them ({len(faults)} columns)"
+    return TableError(f"{'; '.join(fault.describe() for fault in faults)}; correct or remove {them}")

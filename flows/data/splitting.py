@@ -1,121 +1,318 @@
 """Which rows train, which validate and which test: decided by what a row says, not by where it stands.
 
-Within every class (in a regression: within every tenth of the target's range of ranks) the rows are ordered
-by a keyed hash of their features. The first of them go to test, the next to validation, the rest to train.
-So the split is stratified to within a row and the same on every machine, and
+A random split orders the rows of every class (in a regression: of every tenth of the target's range of ranks) by a
+keyed hash of their features. The first of them go to test, the next to validation, the rest to train. So the split
+is stratified to within a row and the same on every machine, and
 
 - a row keeps its part when the rows are reordered, and nearly always when new rows are appended, so that a
   model trained on yesterday's file is not judged on rows it was trained on when the file grows;
-- identical rows of a class stand side by side and fall into the same part, save for the one group that a
-  boundary may cut.
+- identical rows stand side by side and go to the same part, unless there are so many that this would change the
+  fractions.
+
+A split by group orders the groups by a keyed hash of their name, and a split by time orders the rows by their time;
+both are cut where the fractions are nearest, never through a group or through rows of the same time.
 """
 
-from hashlib import blake2b
-from typing import NamedTuple, Self
+from difflib import get_close_matches
+from typing import Literal, Self
 
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from flows.data.content import canonical_rows
-from flows.data.preparation import Task, float_values
-from flows.data.sources.table import Table
+from flows.data.content import row_hashes
+from flows.data.plan import DatePlan, PreparationPlan
+from flows.data.sources import Source
+from flows.data.staging import Staged
+from flows.data.values import ColumnFault, read_dates
 from flows.errors import TableError
+
+PARTS = ("train", "validation", "test")
+TRAIN, VALIDATION, TEST = range(3)
 
 MOST_STRATA = 10
 # Fewer rows than this in a stratum, and a usual fraction of them would round to none or to far too many.
 LEAST_ROWS_A_STRATUM = 20
+# A cut moves to the edge of a run of identical rows, if that moves no more than so much of the part.
+MOST_MOVED = 0.1
+PART_NAMES = {"train": TRAIN, "validation": VALIDATION, "val": VALIDATION, "valid": VALIDATION, "test": TEST}
 
 
 class SplitParameters(BaseModel):
-    """How the rows are split: fractions of all rows, and the seed of the order they are drawn in.
+    """How the rows are split, and the seed of the order they are drawn in.
 
+    ``random`` draws rows, stratified by the target; ``group`` draws whole groups of rows that agree in ``column``;
+    ``time`` trains on the oldest rows by ``column`` and tests on the newest; ``column`` does what the column says.
     Where a source brings its own test rows, ``test`` has no effect and ``validation`` is a fraction of the others.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    validation: float = Field(default=0.15, gt=0, lt=1)
-    test: float = Field(default=0.15, gt=0, lt=1)
-    seed: int = Field(default=0, ge=0, lt=2**63)
+    by: Literal["random", "group", "time", "column"] = Field(
+        default="random", description="random, group, time or column: what decides the part of a row"
+    )
+    column: str | None = Field(
+        default=None, description="The column of the groups, of the time, or of train/validation/test"
+    )
+    validation: float = Field(default=0.15, gt=0, lt=1, description="Fraction of the rows that validates")
+    test: float = Field(default=0.15, gt=0, lt=1, description="Fraction of the rows that tests")
+    seed: int = Field(default=0, ge=0, lt=2**63, description="Draws the rows or the groups")
 
     @model_validator(mode="after")
-    def _leave_rows_to_train(self) -> Self:
+    def _fields_agree(self) -> Self:
         if self.validation + self.test >= 1:
             raise ValueError(
                 f"validation ({self.validation}) and test ({self.test}) must sum to less than 1: the rest is trained on"
             )
+        if self.by == "random" and self.column is not None:
+            raise ValueError(f"a random split has no column ({self.column!r}); say by what: group, time or column")
+        if self.by != "random" and self.column is None:
+            raise ValueError(f"a split by {self.by} needs a column")
         return self
 
-
-class Split(NamedTuple):
-    """Positions of the rows of each part, int64 and sorted; every row is in exactly one part."""
-
-    train: np.ndarray
-    validation: np.ndarray
-    test: np.ndarray
+    def decisive(self) -> dict[str, object]:
+        """Return the fields that decide where a row goes."""
+        return self.model_dump(exclude={"seed"} if self.by == "time" else None)
 
 
-def split_rows(table: Table, task: Task, split: SplitParameters) -> Split:
-    """Split the rows of a table that passed ``check_table``.
+def require_split_column(source: Source, targets: tuple[str, ...], split: SplitParameters) -> None:
+    """Raise a TableError unless the column to split by is a column and no target."""
+    if split.column is None:
+        return
+    if split.column not in source.schema.names:
+        close = get_close_matches(split.column, source.schema.names, n=1)
+        meant = f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(source.schema.names[:8])}"
+        raise TableError(f"{source.uri}: there is no column {split.column!r} to split by{meant}")
+    if split.column in targets:
+        raise TableError(f"{source.uri}: column {split.column!r} is the target; split by another")
+    if source.test_rows is not None:
+        raise TableError(f"{source.uri} brings its own test rows; leave out the split by {split.by}")
+
+
+def feature_hashes(staged: Staged, plan: PreparationPlan, seed: int) -> np.ndarray:
+    """Return a 64-bit hash, uint64 (N,), of the features that the plan keeps; the seed is its key."""
+    return row_hashes(staged.tables(list(plan.features(staged.names))), seed)
+
+
+def split_rows(staged: Staged, plan: PreparationPlan, split: SplitParameters, hashes: np.ndarray) -> np.ndarray:
+    """Return the part of each row, uint8 (N,): a position in ``PARTS``.
+
+    ``hashes`` are the `feature_hashes` of the rows.
 
     Raises
     ------
     TableError
-        If a class has too few rows for one in each part.
+        If a class has too few rows for one in each part or none to train on, if there are fewer groups or moments
+        than parts, or if the column to split by has gaps or says something else than what is needed.
     """
-    if table.is_test is None:
-        test, validation, train = draw(
-            table, task, split.seed, np.arange(len(table.target)), (split.test, split.validation)
-        )
-        return Split(train, validation, test)
-    others = np.flatnonzero(~table.is_test)
-    validation, train = draw(table, task, split.seed, others, (split.validation,))
-    return Split(train, validation, np.flatnonzero(table.is_test))
+    if split.column is None:
+        return by_hash(staged, plan, split, hashes)
+    if split.by == "column":
+        parts = by_column(staged, plan, split, hashes, split.column)
+    else:
+        parts = by_order(staged, plan, split, split.column)
+    check_classes_to_train(staged, plan, parts, f"the split by {split.by} {split.column!r}")
+    return parts
 
 
-def draw(table: Table, task: Task, seed: int, rows: np.ndarray, shares: tuple[float, ...]) -> list[np.ndarray]:
-    """Part the rows, stratum by stratum, into the shares asked for and what is left."""
-    hashes = row_hashes(table.features, rows, seed)
-    strata = strata_of(table.target.iloc[rows], task, hashes)
+def by_hash(staged: Staged, plan: PreparationPlan, split: SplitParameters, hashes: np.ndarray) -> np.ndarray:
+    """Draw rows stratum by stratum; where the source brings test rows, draw among the others."""
+    parts = np.full(staged.rows, TRAIN, dtype=np.uint8)
+    test_rows = staged.source.test_rows
+    if test_rows is None:
+        draw(parts, np.arange(staged.rows), staged, plan, hashes, {TEST: split.test, VALIDATION: split.validation})
+    else:
+        parts[test_rows] = TEST
+        draw(parts, np.flatnonzero(~test_rows), staged, plan, hashes, {VALIDATION: split.validation})
+    return parts
+
+
+def draw(
+    parts: np.ndarray,
+    rows: np.ndarray,
+    staged: Staged,
+    plan: PreparationPlan,
+    hashes: np.ndarray,
+    shares: dict[int, float],
+) -> None:
+    """Give the first rows of each stratum, in the order of their hashes, to the parts that have a share."""
+    strata = strata_of(staged, plan, rows, hashes[rows])
     # A stable sort, so that identical rows stay in the order of their positions.
-    order = np.lexsort((hashes, strata))
-    ends = np.cumsum(np.bincount(strata))[:-1]
-    drawn = [np.split(stratum, cuts(len(stratum), shares)) for stratum in np.split(order, ends)]
-    return [np.sort(rows[np.concatenate(part)]) for part in zip(*drawn, strict=True)]
+    order = np.lexsort((hashes[rows], strata))
+    ends = np.cumsum(np.bincount(strata))
+    for stratum in np.split(order, ends[:-1]):
+        drawn = rows[stratum]
+        begin = 0
+        for part, end in zip(shares, cuts(hashes[drawn], tuple(shares.values()), staged.source.uri), strict=True):
+            parts[drawn[begin:end]] = part
+            begin = end
 
 
-def cuts(count: int, shares: tuple[float, ...]) -> list[int]:
-    """Return where to cut ``count`` rows in hash order, so that every part has a row and the sums are rounded once."""
+def cuts(hashes: np.ndarray, shares: tuple[float, ...], uri: str) -> list[int]:
+    """Return where to cut rows in hash order, so that every part has a row and the sums are rounded once."""
+    count = len(hashes)
     if count <= len(shares):
-        raise TableError(f"a class has {count} rows, too few for one in each of {len(shares) + 1} parts; remove it")
+        raise TableError(
+            f"{uri}: a class has {count} rows, too few for one in each of {len(shares) + 1} parts; "
+            "add rows or remove the class"
+        )
     ends = [0]
-    for position, share in enumerate(np.cumsum(shares)):
+    for position, (share, until) in enumerate(zip(shares, np.cumsum(shares), strict=True)):
         last = count - len(shares) + position
-        ends.append(min(max(round(count * share), ends[-1] + 1), last))
+        end = min(max(round(count * until), ends[-1] + 1), last)
+        first, after = (int(np.searchsorted(hashes, hashes[end], side=side)) for side in ("left", "right"))
+        edge = first if end - first <= after - end else after
+        is_near = abs(edge - end) <= MOST_MOVED * share * count
+        ends.append(edge if is_near and ends[-1] < edge <= last else end)
     return ends[1:]
 
 
-def row_hashes(features: pd.DataFrame, rows: np.ndarray, seed: int) -> np.ndarray:
-    """Return a 64-bit hash, uint64 (n,), of what each of the rows says; the seed is its key."""
-    # A copy of a keyed hash costs less than keying one for every row.
-    keyed = blake2b(key=seed.to_bytes(8, "little"), digest_size=8)
-    digests = bytearray()
-    for values in canonical_rows(features, rows):
-        for row in values:
-            hasher = keyed.copy()
-            hasher.update(row)
-            digests += hasher.digest()
-    return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
+def strata_of(staged: Staged, plan: PreparationPlan, rows: np.ndarray, hashes: np.ndarray) -> np.ndarray:
+    """Return the stratum of each of some rows, int64 (n,).
 
-
-def strata_of(target: pd.Series, task: Task, hashes: np.ndarray) -> np.ndarray:
-    """Return the stratum of each row, int64 (n,): its class, or its bin among equally full bins of the target."""
-    if task == "classification":
-        return np.asarray(pd.factorize(target)[0], dtype=np.int64)
-    count = len(target)
+    That is its class; of several labels their combination, where enough rows have it; of a quantity its bin among
+    equally full bins of the first target.
+    """
+    if plan.task == "classification":
+        return codes_of(staged.column(plan.target[0]).iloc[rows])
+    if plan.task == "multilabel":
+        combinations = np.zeros(len(rows), dtype=np.int64)
+        for name in plan.target:
+            codes = codes_of(staged.column(name).iloc[rows])
+            combinations = codes_of(pd.Series(combinations * (int(codes.max(initial=0)) + 1) + codes))
+        return pooled(combinations)
+    count = len(rows)
     bins = min(max(count // LEAST_ROWS_A_STRATUM, 1), MOST_STRATA)
+    values = staged.column(plan.target[0]).iloc[rows].to_numpy(dtype=np.float64, na_value=np.nan)
     ranks = np.empty(count, dtype=np.int64)
     # Equal targets are ranked by hash: by position, the bin would depend on the order of the rows.
-    ranks[np.lexsort((hashes, float_values(target.to_frame())[:, 0]))] = np.arange(count)
+    ranks[np.lexsort((hashes, values))] = np.arange(count)
     return ranks * bins // count
+
+
+def codes_of(values: pd.Series) -> np.ndarray:
+    """Return which of the distinct values each one is, int64 (n,)."""
+    return np.asarray(pd.factorize(values, sort=True)[0], dtype=np.int64)
+
+
+def pooled(strata: np.ndarray) -> np.ndarray:
+    """Put all strata that are too small to be split by fractions into one."""
+    sizes = np.bincount(strata)
+    small = sizes < LEAST_ROWS_A_STRATUM
+    # What is too small even together goes with the largest: it must not be a stratum of a row or two.
+    home = len(sizes) if sizes[small].sum() >= LEAST_ROWS_A_STRATUM else int(np.argmax(sizes))
+    return codes_of(pd.Series(np.where(small[strata], home, strata)))
+
+
+def by_order(staged: Staged, plan: PreparationPlan, split: SplitParameters, column: str) -> np.ndarray:
+    """Cut blocks of rows that belong together, groups in hash order or moments in their own, into the parts."""
+    if split.by == "group":
+        require_complete(staged, column, missing_values(staged, column))
+        keys = row_hashes(staged.tables([column]), split.seed)
+        wanted = {TEST: split.test, VALIDATION: split.validation}
+    else:
+        keys = moments(staged, plan, column)
+        wanted = {TRAIN: 1 - split.validation - split.test, VALIDATION: split.validation}
+    distinct, block, sizes = np.unique(keys, return_inverse=True, return_counts=True)
+    if len(distinct) < len(PARTS):
+        blocks = "groups" if split.by == "group" else "different values"
+        raise TableError(
+            f"{staged.source.uri}: column {column!r} has {len(distinct)} {blocks}, too few for one in each of "
+            f"{len(PARTS)} parts; split by another column or at random"
+        )
+    ends = block_cuts(sizes, tuple(wanted.values()))
+    rest = next(part for part in (TEST, TRAIN) if part not in wanted)
+    part_of_block = np.full(len(distinct), rest, dtype=np.uint8)
+    for part, begin, end in zip(wanted, [0, *ends], ends, strict=False):
+        part_of_block[begin:end] = part
+    return part_of_block[block.reshape(-1)]
+
+
+def block_cuts(sizes: np.ndarray, shares: tuple[float, ...]) -> list[int]:
+    """Return before which blocks to cut, so that the shares are as near as can be and no part is empty."""
+    rows = np.concatenate([[0], np.cumsum(sizes)])
+    ends = [0]
+    for position, until in enumerate(np.cumsum(shares)):
+        nearest = int(np.argmin(np.abs(rows - until * rows[-1])))
+        ends.append(min(max(nearest, ends[-1] + 1), len(sizes) - len(shares) + position))
+    return ends[1:]
+
+
+def moments(staged: Staged, plan: PreparationPlan, column: str) -> np.ndarray:
+    """Return the time of each row: dates and times, or numbers such as years.
+
+    Text is read as the plan says its dates are written, or else as ISO 8601: a guess could take May for April.
+    """
+    values = staged.column(column)
+    require_complete(staged, column, values.isna().to_numpy())
+    if not isinstance(values.dtype, pd.StringDtype):
+        return values.to_numpy()
+    declared = plan.columns.get(column)
+    try:
+        return read_dates(values, declared.format if isinstance(declared, DatePlan) else None)
+    except ColumnFault as fault:
+        raise TableError(
+            f"{staged.source.uri}: {fault.describe(staged.source.locate)}; correct it, or declare the format of "
+            f"{column!r} in the preparation"
+        ) from fault
+
+
+def by_column(
+    staged: Staged, plan: PreparationPlan, split: SplitParameters, hashes: np.ndarray, column: str
+) -> np.ndarray:
+    """Do what a column says: train, validation or test; or true where a row tests.
+
+    Where no row says validation, the fraction for it is drawn from those that train.
+    """
+    uri = staged.source.uri
+    values = staged.column(column)
+    require_complete(staged, column, values.isna().to_numpy())
+    parts: np.ndarray
+    if values.dtype == bool:
+        parts = np.where(values.to_numpy(), TEST, TRAIN).astype(np.uint8)
+    else:
+        names = values.astype(str).str.strip().str.lower()
+        found = names.map(PART_NAMES)
+        faults = found.isna().to_numpy()
+        if faults.any():
+            row = int(np.argmax(faults))
+            raise TableError(
+                f"{uri}: column {column!r} has {values.iloc[[row]].tolist()[0]!r} at {staged.source.locate(row)}; "
+                "a column to split by says train, validation or test, or true where a row tests"
+            )
+        parts = found.to_numpy(dtype=np.uint8)
+    for part in (TRAIN, TEST):
+        if not (parts == part).any():
+            raise TableError(f"{uri}: no row of column {column!r} says {PARTS[part]}; mark some or split at random")
+    if not (parts == VALIDATION).any():
+        draw(parts, np.flatnonzero(parts == TRAIN), staged, plan, hashes, {VALIDATION: split.validation})
+    return parts
+
+
+def missing_values(staged: Staged, column: str) -> np.ndarray:
+    """Return which values of a column are missing, bool (N,)."""
+    return np.concatenate([chunk[column].isna().to_numpy() for chunk in staged.chunks([column])])
+
+
+def require_complete(staged: Staged, column: str, missing: np.ndarray) -> None:
+    """Raise a TableError if the column to split by has gaps."""
+    if missing.any():
+        count = int(missing.sum())
+        raise TableError(
+            f"{staged.source.uri}: column {column!r} has {count} missing {'value' if count == 1 else 'values'}, the "
+            f"first at {staged.source.locate(int(np.argmax(missing)))}; a column to split by must be complete"
+        )
+
+
+def check_classes_to_train(staged: Staged, plan: PreparationPlan, parts: np.ndarray, how: str) -> None:
+    """Raise a TableError if a class has no row to train on."""
+    if plan.task == "regression":
+        return
+    for name in plan.target:
+        target = staged.column(name)
+        absent = set(target.unique().tolist()) - set(target[parts == TRAIN].unique().tolist())
+        if absent:
+            raise TableError(
+                f"{staged.source.uri}: class {min(absent, key=str)!r} of target {name!r} has no row to train on after "
+                f"{how}; split otherwise or remove the class"
+            )

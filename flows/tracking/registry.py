@@ -9,25 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
-import numpy as np
-import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model, ModelSignature
-from mlflow.models.signature import infer_signature
-from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
-from mlflow.types.schema import AnyType
-from pandas.api.types import is_bool_dtype, is_integer_dtype
+from mlflow.models import Model
 from pydantic import BaseModel, ConfigDict
 
 import backprop
 import flows
-from flows.data.store import Dataset, raw_test_rows
+from flows.data.store import Dataset, raw_train_sample
 from flows.errors import InputError
 from flows.promotion import Decision
 from flows.tracking import tags
 from flows.tracking.search_runs import TrialRecord
+from flows.tracking.signature import signature_of
 from flows.tracking.store import Tracking
 from flows.tracking.trial_runs import WEIGHTS_FILE
 
@@ -101,7 +96,7 @@ def _register(tracking: Tracking, client: MlflowClient, winner: TrialRecord, dat
     # Model.log and register_model know no tracking_uri of their own, only the process's.
     mlflow.set_tracking_uri(tracking.uri)
     preparation = dataset.preparation
-    example = raw_test_rows(dataset).drop(columns=preparation.target).head(EXAMPLE_ROWS)
+    example = raw_train_sample(dataset).drop(columns=list(preparation.targets)).head(EXAMPLE_ROWS)
     # Made here because Model.log would put it into the default experiment.
     model = client.create_logged_model(
         tracking.experiment_id, name="model", source_run_id=winner.run_id, params=winner.params
@@ -118,7 +113,7 @@ def _register(tracking: Tracking, client: MlflowClient, winner: TrialRecord, dat
             python_model=str(Path(__file__).with_name("served_model.py")),
             artifacts={"weights": weights, "preparation": str(prepared)},
             code_paths=[str(Path(package.__file__).parent) for package in (backprop, flows) if package.__file__],
-            signature=_signature(dataset, example),
+            signature=signature_of(preparation, example),
             input_example=example,
             pip_requirements=[f"{package}=={installed_version(package)}" for package in _REQUIREMENTS],
         )
@@ -152,29 +147,6 @@ def _import_path_restored() -> Iterator[None]:
         yield
     finally:
         sys.path = before
-
-
-def _signature(dataset: Dataset, example: pd.DataFrame) -> ModelSignature:
-    preparation = dataset.preparation
-    codes = np.zeros(1, np.int64 if preparation.classes is not None else np.float64)
-    probabilities = ParamSpec("probabilities", DataType.boolean, default=False)
-    return ModelSignature(
-        inputs=Schema([ColSpec(_column_type(dtype), str(name)) for name, dtype in example.dtypes.items()]),
-        outputs=infer_signature(model_output=preparation.restore_target(codes)).outputs,
-        params=ParamSchema([probabilities] if preparation.classes is not None else []),
-    )
-
-
-def _column_type(dtype: Any) -> DataType | AnyType:
-    """Return what MLflow is to check of a column.
-
-    Nothing, if it holds truth values or 64-bit integers. MLflow takes no 0 for a boolean and makes no double of a
-    64-bit integer, so a column of doubles would refuse 3; and one of longs refuses 3.0, and takes 3.5 for 3 in a
-    request over HTTP. The model itself checks all columns.
-    """
-    if is_bool_dtype(dtype) or (is_integer_dtype(dtype) and dtype.itemsize == np.int64().itemsize):
-        return AnyType()  # type: ignore[no-untyped-call]
-    return DataType.double
 
 
 def last_retrained_digest(tracking: Tracking, name: str) -> str | None:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from flows.data.store import Dataset
 from flows.parameters import Space
 from flows.tracking import tags
-from flows.tracking.inputs import dataset_input
+from flows.tracking.inputs import dataset_inputs
 from flows.tracking.sqlite import fold_log
 from flows.tracking.store import Tracking
 from flows.trials import DTYPE, SHUFFLE_SEED, canonical_digest
@@ -57,7 +57,7 @@ def search_run(tracking: Tracking, dataset: Dataset, space_name: str, space: Spa
     """
     client = tracking.client()
     key = canonical_digest([dataset.reference.digest, space.model_dump(mode="json"), SHUFFLE_SEED, DTYPE])
-    run_id = _find(client, tracking, key) or _create(client, tracking, dataset, space_name, key)
+    run_id = find_run(tracking, tags.SEARCH_KEY, key) or _create(client, tracking, dataset, space_name, key)
     run = SearchRun(tracking=tracking, run_id=run_id)
     try:
         yield run
@@ -144,8 +144,9 @@ def _search(client: MlflowClient, tracking: Tracking, where: str) -> Iterator[Ru
             return
 
 
-def _find(client: MlflowClient, tracking: Tracking, key: str) -> str | None:
-    for run in _search(client, tracking, f"tags.`{tags.SEARCH_KEY}` = '{key}'"):
+def find_run(tracking: Tracking, tag: str, value: str) -> str | None:
+    """Return the run of an experiment that has a tag of this value, or None."""
+    for run in _search(tracking.client(), tracking, f"tags.`{tag}` = '{value}'"):
         return str(run.info.run_id)
     return None
 
@@ -160,5 +161,5 @@ def _create(client: MlflowClient, tracking: Tracking, dataset: Dataset, space_na
             tags.DATASET_DIGEST: dataset.reference.digest,
         },
     )
-    client.log_inputs(run.info.run_id, [dataset_input(dataset, "search")])
+    client.log_inputs(run.info.run_id, dataset_inputs(dataset, ("training", "validation", "test")))
     return str(run.info.run_id)

@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
-from backprop import Network, load_weights, select_backend
-from flows.data.preparation import Preparation, label_array
+from backprop import Backend, Network, load_weights
+from flows.data.outputs import predictions, probabilities
+from flows.data.preparation import Preparation
+from flows.tracking.signature import columns_of_gaps
 
 
 class ServedModel(PythonModel):
@@ -23,10 +25,8 @@ class ServedModel(PythonModel):
         """Read `weights` (safetensors) and `preparation` (JSON) from the model's artifacts."""
         self._preparation = Preparation.model_validate_json(Path(context.artifacts["preparation"]).read_text())
         architecture, parameters = load_weights(Path(context.artifacts["weights"]))
-        backend = select_backend("cpu")
-        self._backend = backend
-        self._parameters = parameters.to_device(backend)
-        self._network = Network(architecture, backend)
+        # NumPy: what the compiled loops and a GPU are faster in is training.
+        self._parameters, self._network = parameters, Network(architecture, Backend(np))
 
     def predict(
         self,
@@ -34,33 +34,37 @@ class ServedModel(PythonModel):
         model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,
     ) -> np.ndarray | pd.DataFrame:
-        """Return predictions for raw, unscaled rows.
+        """Return predictions for raw rows, as they came from the source.
 
         Parameters
         ----------
         model_input : pandas.DataFrame
-            (N, at least D) with the feature columns by name, in any order.
+            The feature columns by name, in any order. One of `columns_of_gaps` may be left out, as by a client that
+            writes no nulls.
         params : dict, optional
-            ``{"probabilities": True}`` returns, for a classification, a frame of one column a class.
+            ``{"probabilities": True}`` returns a frame of one column a class, or a label; not of a regression.
 
         Returns
         -------
-        numpy.ndarray
-            (N,) original labels, or values in the target's unit.
+        numpy.ndarray or pandas.DataFrame
+            (N,) original labels, or values in the target's unit; of several targets a frame with a column each.
 
         Raises
         ------
         TableError
-            A feature is missing, not numeric or not finite.
+            A feature is missing, or a value is not of its column's kind.
         """
-        x = self._preparation.transform_features(model_input)
-        outputs = self._backend.to_host(self._network.predict(self._parameters, self._backend.to_device(x)))[0]
-        classes = self._preparation.classes
-        if classes is None:
-            return self._preparation.restore_target(outputs[:, 0].astype(np.float64))
-        if params and params.get("probabilities"):
-            return pd.DataFrame(outputs, columns=[str(label) for label in label_array(classes)])
-        return self._preparation.restore_target(outputs.argmax(axis=1))
+        x = self._preparation.transform_features(with_gaps(model_input, self._preparation))
+        outputs = self._network.predict(self._parameters, x)[0]
+        if params and params.get("probabilities") and self._preparation.task != "regression":
+            return probabilities(self._preparation, outputs)
+        return predictions(self._preparation, outputs)
+
+
+def with_gaps(rows: pd.DataFrame, preparation: Preparation) -> pd.DataFrame:
+    """Return the rows with every column that may be left out; one that is not there is all gaps."""
+    absent = [name for name in columns_of_gaps(preparation) if name not in rows.columns]
+    return rows.assign(**dict.fromkeys(absent)) if absent else rows
 
 
 mlflow.models.set_model(ServedModel())

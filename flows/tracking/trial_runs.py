@@ -16,7 +16,7 @@ from backprop import EpochReport, Finished, save_weights
 from flows.data.store import Dataset
 from flows.tracking import tags
 from flows.tracking.artifacts import local_directory
-from flows.tracking.inputs import dataset_input
+from flows.tracking.inputs import dataset_inputs
 from flows.tracking.store import Tracking
 from flows.trials import DTYPE, SHUFFLE_SEED, PlannedTrial, describe, widths
 
@@ -83,7 +83,7 @@ class TrialRuns:
 
     def __enter__(self) -> Self:
         started = time.monotonic()
-        inputs = [dataset_input(self._dataset, "training")]
+        inputs = dataset_inputs(self._dataset, ("training", "validation"))
         for place, trial in enumerate(self._trials):
             self._open[place] = self._create(trial)
             self._client.log_inputs(self._open[place], inputs)
@@ -109,13 +109,14 @@ class TrialRuns:
     def record(self, report: EpochReport) -> None:
         """Take an epoch's metrics, deliver what is due, and end the runs of the trials that finished.
 
-        The RMSE is scaled back to the target's unit. A number that is not finite is not a metric: MLflow would
+        The RMSE is scaled back to the target's unit, if there is one target: of several it is in standard deviations.
+        A number that is not finite is not a metric: MLflow would
         store infinity as 1.8e308, so a divergence is a tag.
         """
         now = int(time.time() * 1000)
         with self._lock:
             for name, values in report.metrics.items():
-                unit = self._dataset.preparation.target_scale if name.endswith("/rmse") else 1.0
+                unit = self._dataset.preparation.metric_unit if name.endswith("/rmse") else 1.0
                 for place, value in zip(report.trials, values, strict=True):
                     if np.isfinite(value):
                         self._buffers[place].append(Metric(name, float(value) * unit, now, report.epoch))

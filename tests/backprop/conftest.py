@@ -30,6 +30,7 @@ ON_THE_DOUBLE = {
     "test_optimizers",
     "test_padding",
     "test_stack_members",
+    "test_standardised_samples",
     "test_training",
     "test_trajectories",
 }
@@ -59,6 +60,7 @@ COMPILED = {
     "test_samples",
     "test_stack",
     "test_stack_members",
+    "test_standardised_samples",
     "test_training",
     "test_trajectories",
 }

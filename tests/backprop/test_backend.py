@@ -199,6 +199,11 @@ def test_samples_are_gathered_as_the_dtype_whatever_they_are_kept_as(backend, st
     assert samples.dtype == ("uint8" if stored == "uint8" and isinstance(backend, CupyBackend) else dtype)
     same(backend, backend.gather(samples, rows, dtype), host[order].astype(dtype), 0)
     same(backend, backend.gather(samples, slice(2, 5), dtype), host[2:5].astype(dtype), 0)
+    shift, scale = np.array([33.318, 78.567], dtype)
+    for chosen, mine in ((order, rows), (slice(2, 5), slice(2, 5))):
+        standardised = backend.gather(samples, mine, dtype, shift=33.318, scale=78.567)
+        same(backend, standardised, (host[chosen].astype(dtype) - shift) / scale, 0)
+    same(backend, samples, host.astype(samples.dtype), 0)
 
 
 NUMBERS = {
@@ -292,6 +297,7 @@ def test_each_operation_on_a_gpu_is_one_launch_or_two(kernels_on_double):
     rows = backend.to_device(np.arange(6))
     launches = {
         "gather": lambda: backend.gather(x, rows, "float64"),
+        "gather, standardised": lambda: backend.gather(x, rows, "float64", shift=3.0, scale=2.0),
         "affine_activation": lambda: backend.affine_activation(x, w, b, relu),
         "affine": lambda: backend.affine(x, w, b),
         "loss_and_delta": lambda: backend.loss_and_delta(stage, delta, y, scale),

@@ -235,12 +235,14 @@ def test_losses_are_added_in_float64(threads, dtype, draw):
 
 @pytest.mark.parametrize("threads", THREADS)
 @pytest.mark.parametrize("kernel", ["gather_rows", "gather_bytes"])
-def test_rows_are_gathered_and_bytes_converted(kernel, threads, dtype, draw):
+@pytest.mark.parametrize(("shift", "scale"), [(0, 1), (33.318, 78.567)])
+def test_rows_are_gathered_converted_from_bytes_and_standardised(shift, scale, kernel, threads, dtype, draw):
     samples = draw.integers(0, 256, size=(9, 5)).astype("uint8" if kernel == "gather_bytes" else dtype)
     order = np.array([8, 0, 3, 3])
     out = np.full((4, 5), np.nan, dtype)
-    run(kernel, dtype, samples, order, out, 4, 5, grid=(3, 1), threads=threads)
-    np.testing.assert_array_equal(out, samples[order])
+    run(kernel, dtype, samples, order, out, shift, scale, 4, 5, grid=(3, 1), threads=threads)
+    shift, scale = np.array([shift, scale], dtype)
+    np.testing.assert_array_equal(out, (samples[order].astype(dtype) - shift) / scale)
 
 
 # One sample an update: a block trains a trial
@@ -429,7 +431,7 @@ int main(int count, char **arguments) {
     rmsprop_update(z.data(), delta.data(), W1.data(), numbers.data(), numbers.data(), numbers.data(), 6); });
   launch(2, 2, 4, [&] { adam_update(z.data(), delta.data(), W1.data(), x.data(), numbers.data(), numbers.data(),
       numbers.data(), numbers.data(), numbers.data(), 1, 3, 4); });
-  launch(2, 1, 4, [&] { gather_rows(x.data(), order.data(), z.data(), 4, 3); });
+  launch(2, 1, 4, [&] { gather_rows(x.data(), order.data(), z.data(), 1, 2, 4, 3); });
 }
 """
 BARRIERS = source().count("__syncthreads()")

@@ -160,6 +160,7 @@ def test_no_hidden_layer_is_a_linear_model():
     [
         ({"inputs": 0}, "inputs has a layer of 0 units: use a whole number, at least 1"),
         ({"outputs": -1}, "outputs has a layer of -1 units: use a whole number, at least 1"),
+        ({"outputs": 1}, "outputs is 1 and output_activation 'softmax', which is 1 for any input: use 2 outputs for"),
         ({"hidden": (8, 0)}, "hidden has a layer of 0 units: use a whole number, at least 1"),
         ({"hidden": (8.5,)}, "hidden has a layer of 8.5 units: use a whole number, at least 1"),
         ({"activation": "rleu"}, "activation 'rleu' is unknown: did you mean 'relu'? use one of identity, sigmoid"),

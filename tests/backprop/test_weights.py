@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
@@ -41,6 +41,7 @@ def rewritten(path: Path, change) -> None:
 )
 @settings(max_examples=50, deadline=None)
 def test_what_is_written_is_read_back_to_the_bit(tmp_path_factory, widths, sigma, phi, dtype, seed):
+    assume(widths[-1] > 1 or phi != "softmax")
     path = tmp_path_factory.mktemp("weights") / "trial.safetensors"
     architecture = Architecture(widths[0], tuple(widths[1:-1]), widths[-1], sigma, phi, "mse")
     parameters = initial(architecture, [seed], dtype)

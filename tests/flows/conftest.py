@@ -1,33 +1,47 @@
 """What the tests of the flows share: a small dataset and an MLflow store, both real."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from flows.compute.clusters import start_local_cluster
-from flows.data.sources import read_source
+from flows.compute.stack_training import StackAssignment, train_assignment
+from flows.data.plan import RequestedTask
+from flows.data.sources import Source, open_source
 from flows.data.splitting import SplitParameters
-from flows.data.store import Dataset, open_dataset, write_dataset
-from flows.parameters import Hyperparameters
+from flows.data.store import Dataset, open_dataset
+from flows.parameters import Hyperparameters, Space
+from flows.tracking.search_runs import TrialRecord, finished_trials, search_run
 from flows.tracking.store import Tracking, open_tracking
 from flows.trials import PlannedTrial, plan_trial
 from tests.flows.commands import Store, make_demo
+from tests.flows.data.writing import write
+
+SPACE = Space.model_validate({"grid": {"hidden": [[8]], "learning_rate": [0.1]}})
 
 
 @pytest.fixture(scope="session")
 def wine(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """Three classes, 13 features, 178 rows."""
-    table = read_source("wine", None)
-    root = tmp_path_factory.mktemp("datasets")
-    return open_dataset(write_dataset(root, table, "classification", SplitParameters()))
+    return written(open_source("wine"), tmp_path_factory.mktemp("datasets"))
 
 
 @pytest.fixture(scope="session")
 def diabetes(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """A regression target of 25 to 346, 10 features, 442 rows."""
-    table = read_source("diabetes", None)
-    root = tmp_path_factory.mktemp("datasets")
-    return open_dataset(write_dataset(root, table, "regression", SplitParameters()))
+    return written(open_source("diabetes"), tmp_path_factory.mktemp("datasets"))
+
+
+def written(
+    source: Source,
+    root: Path,
+    targets: tuple[str, ...] = (),
+    task: RequestedTask = "auto",
+    split: SplitParameters = SplitParameters(),  # noqa: B008 - immutable
+) -> Dataset:
+    """Prepare a source as inference finds it and write the dataset."""
+    return open_dataset(write(root, source, targets, task=task, split=split))
 
 
 @pytest.fixture
@@ -72,3 +86,21 @@ def planned(dataset: Dataset, **changes: object) -> PlannedTrial:
         "seed": 0,
     }
     return plan_trial(dataset, Hyperparameters.model_validate({**chosen, **changes}))
+
+
+def winner_on(dataset: Dataset, tracking: Tracking, **changes: object) -> TrialRecord:
+    """Train one trial in this process and return its record."""
+    trial = planned(dataset, **changes)
+    with search_run(tracking, dataset, "space", SPACE) as run:
+        train_assignment(
+            StackAssignment(
+                name="stack-0",
+                dataset=dataset.reference,
+                trials=(trial,),
+                varying=frozenset(),
+                run=run,
+                device="cpu",
+                stop_event="stop",
+            )
+        )
+    return finished_trials(tracking, dataset.reference.digest)[trial.key]

@@ -9,9 +9,8 @@ import pytest
 from flows.compute.devices import DeviceFacts
 from flows.compute.stack_training import StackAssignment, train_assignment
 from flows.compute.stacking import pack
-from flows.data.sources import read_source
 from flows.data.splitting import SplitParameters
-from flows.data.store import Dataset, open_dataset, write_dataset
+from flows.data.store import Dataset, open_dataset
 from flows.evaluate import measure_on_test
 from flows.ranking import objective, rank
 from flows.spaces import expand, load_space
@@ -19,6 +18,7 @@ from flows.tracking.search_runs import finished_trials, search_run
 from flows.tracking.store import Tracking
 from flows.trials import plan_trial
 from tests.flows.commands import Store, train
+from tests.flows.data.writing import write
 
 pytestmark = pytest.mark.slow
 
@@ -48,9 +48,7 @@ def winners_test_metrics(dataset: Dataset, space_name: str, tracking: Tracking) 
 
 
 def mean_over_splits(data: str, space: str, metric: str, tracking: Tracking, root: Path) -> float:
-    table = read_source(data, None)
-    task = "regression" if data == "diabetes" else "classification"
-    datasets = [open_dataset(write_dataset(root, table, task, SplitParameters(seed=seed))) for seed in range(5)]
+    datasets = [open_dataset(write(root, data, split=SplitParameters(seed=seed))) for seed in range(5)]
     return float(np.mean([winners_test_metrics(dataset, space, tracking)[metric] for dataset in datasets]))
 
 

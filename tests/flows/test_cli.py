@@ -42,6 +42,7 @@ def test_the_version_is_that_of_the_package(tmp_path: Path) -> None:
         (["--data", "empty.csv", "--target", "y"], "empty.csv: the file is empty"),
         (["--data", "table.csv"], "--target COLUMN"),
         (["--data", "table.csv", "--target", "z"], "no column 'z'"),
+        (["--data", "table.csv", "--target", "a:b:y"], "no column 'a:b:y'"),
         (["--data", "digit"], "did you mean digits"),
         (["--data", "idx:nowhere"], "idx:nowhere: no such directory"),
         (["--space", "quik"], "did you mean 'quick'"),
@@ -50,7 +51,17 @@ def test_the_version_is_that_of_the_package(tmp_path: Path) -> None:
         (["--task", "clustering"], "task: "),
         (["--workers", "0"], "compute.workers: "),
         (["--workers", "many"], "Invalid value for '--workers'"),
+        (["--worker-memory", "lots"], "compute.worker_memory: "),
         (["--split-seed", "-1"], "split.seed: "),
+        (["--validation", "0.6", "--test", "0.6"], "must sum to less than 1"),
+        (["--split-by", "group"], "a split by group needs a column"),
+        (["--split-by", "folds"], "split.by: "),
+        (
+            ["--data", "table.csv", "--target", "y", "--split-by", "time", "--split-column", "t"],
+            "no column 't' to split",
+        ),
+        (["--data", "table.csv", "--target", "y", "--preparation", "misspelt.yaml"], "misspelt.yaml: line 1: "),
+        (["--datasets", "gopher://hole"], "gopher://hole: "),
         (["--device", "tpu"], "compute.device: "),
         (["--no-such-option"], "No such option"),
     ],
@@ -74,7 +85,7 @@ def test_bad_usage_is_told_before_anything_starts(tmp_path: Path, arguments: lis
 
 @pytest.mark.slow
 def test_a_table_that_cannot_be_trained_on_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
-    rows = "\n".join(f"{row},{'' if row == 7 else row % 5},{row % 2}" for row in range(40))
+    rows = "\n".join(f"{row},{row % 5},{'' if row == 7 else row % 2}" for row in range(40))
     (tmp_path / "gaps.csv").write_text(f"a,b,label\n{rows}\n")
 
     refused = backprop(tmp_path, "train", "--data", "gaps.csv", "--target", "label")
@@ -82,6 +93,6 @@ def test_a_table_that_cannot_be_trained_on_is_one_line_and_leaves_nothing(tmp_pa
     assert refused.returncode == 2
     line = error_of(refused.stderr)
     assert line.startswith("error: gaps.csv:")
-    assert "'b'" in line
+    assert "'label'" in line
     assert "line 9" in line
     assert not (tmp_path / "datasets").exists()

@@ -2,7 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flows.data.preparation import Task
+from flows.data.preparation import Preparation, Task
+from flows.errors import TableError
 from flows.parameters import PromotionParameters
 from flows.promotion import baseline_prediction, decide, measure_gain, score_rows
 
@@ -31,6 +32,8 @@ def errors(rmse: float, rows: int = ROWS) -> np.ndarray:
         pytest.param("classification", right(0.7), right(0.3), None, True, id="classes-first-champion"),
         pytest.param("classification", right(0.3), right(0.3), None, False, id="classes-first-learnt-nothing"),
         pytest.param("classification", right(0.3), right(0.3), right(0.1), False, id="classes-learnt-nothing"),
+        pytest.param("multilabel", right(0.9), right(0.3), right(0.7), True, id="labels-better"),
+        pytest.param("multilabel", right(0.7), right(0.3), right(0.9), False, id="labels-worse"),
         pytest.param("regression", errors(1.0), errors(3.0), errors(2.0), True, id="quantity-better"),
         pytest.param("regression", errors(2.0), errors(3.0), errors(2.0), False, id="quantity-equal"),
         pytest.param("regression", errors(2.0), errors(3.0), errors(1.0), False, id="quantity-worse"),
@@ -156,16 +159,90 @@ def test_a_challenger_whose_predictions_overflow_is_refused() -> None:
     assert not decision.promoted
 
 
+CLASSES = Preparation(task="classification", targets=("kind",), classes=("a", "b", "c"))
+QUANTITY = Preparation(task="regression", targets=("price",), target_mean=(3.0,), target_scale=(7.0,))
+QUANTITIES = Preparation(
+    task="regression", targets=("price", "rooms"), target_mean=(300.0, 3.0), target_scale=(100.0, 2.0)
+)
+LABELS = Preparation(task="multilabel", targets=("sport", "art", "money", "news"))
+
+
 def test_a_right_label_scores_one_and_a_wrong_one_none() -> None:
-    target = pd.Series(["a", "b", "b"])
+    target = pd.DataFrame({"kind": ["a", "b", "b"]})
 
-    assert score_rows("classification", target, np.array(["a", "a", "b"], dtype=object)).tolist() == [1, 0, 1]
-
-
-def test_a_quantity_scores_its_squared_error() -> None:
-    assert score_rows("regression", pd.Series([1, 2, 3]), [1.0, 0.0, 6.0]).tolist() == [0, 4, 9]
+    assert score_rows(CLASSES, target, np.array(["a", "a", "b"], dtype=object)).tolist() == [1, 0, 1]
 
 
-def test_the_baseline_is_the_commonest_label_or_the_mean() -> None:
-    assert baseline_prediction("classification", np.array(["b", "a", "b"], dtype=object)) == "b"
-    assert baseline_prediction("regression", np.array([1, 2, 6])) == 3.0
+def test_a_quantity_scores_its_squared_error_in_its_own_unit() -> None:
+    target = pd.DataFrame({"price": [1, 2, 3]})
+
+    assert score_rows(QUANTITY, target, np.array([1.0, 0.0, 6.0])).tolist() == [0, 4, 9]
+
+
+def test_several_quantities_score_the_mean_of_their_squared_errors_in_standard_deviations() -> None:
+    target = pd.DataFrame({"rooms": [3, 3], "price": [300.0, 500.0]})
+    predicted = pd.DataFrame({"price": [400.0, 500.0], "rooms": [3.0, 7.0]})
+
+    assert score_rows(QUANTITIES, target, predicted).tolist() == [0.5, 2.0]
+
+
+def test_several_labels_score_the_part_of_them_that_is_right() -> None:
+    target = pd.DataFrame({"sport": [True, False], "art": [1, 0], "money": [0, 0], "news": ["true", "false"]})
+    predicted = pd.DataFrame({name: [1, 0] for name in reversed(LABELS.targets)})
+
+    assert score_rows(LABELS, target, predicted).tolist() == [0.75, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("preparation", "predicted", "message"),
+    [
+        (QUANTITIES, np.zeros(2), "it predicts one target, and these are 2"),
+        (LABELS, np.zeros(2), "it predicts one target, and these are 4"),
+        (
+            QUANTITY,
+            pd.DataFrame({"price": [1.0], "rooms": [1.0]}),
+            "it predicts price, rooms, and the targets are price",
+        ),
+        (QUANTITIES, pd.DataFrame({"price": [1.0], "cost": [1.0]}), "it predicts price, cost, and the targets are"),
+        (QUANTITY, np.array(["a", "b"], object), "it predicts labels, and price holds numbers"),
+    ],
+)
+def test_a_model_of_other_targets_cannot_be_judged(
+    preparation: Preparation, predicted: np.ndarray | pd.DataFrame, message: str
+) -> None:
+    target = pd.DataFrame(dict.fromkeys(preparation.targets, [1.0] * len(predicted)))
+
+    with pytest.raises(TableError, match=message):
+        score_rows(preparation, target, predicted)
+
+
+@pytest.mark.parametrize(
+    ("preparation", "trained_on", "expected"),
+    [
+        (CLASSES, np.array([1, 0, 1]), ["b", "b"]),
+        (CLASSES, np.array([2, 0, 2, 0]), ["a", "a"]),
+        (QUANTITY, np.array([[0.0], [1.0], [5.0]]), [17.0, 17.0]),
+        (QUANTITIES, np.array([[0.0, -1.0], [1.0, 2.0]]), {"price": [350.0, 350.0], "rooms": [4.0, 4.0]}),
+        (
+            LABELS,
+            np.array([[1, 0, 1, 0], [1, 0, 0, 1], [0, 0, 1, 1]]),
+            {"sport": [1, 1], "art": [0, 0], "money": [1, 1], "news": [1, 1]},
+        ),
+    ],
+    ids=["class", "class-of-a-tie", "quantity", "quantities", "labels"],
+)
+def test_the_baseline_is_the_commonest_label_or_the_mean_of_each_target(
+    preparation: Preparation, trained_on: np.ndarray, expected: object
+) -> None:
+    answer = baseline_prediction(preparation, trained_on, rows=2)
+
+    found = answer.to_dict(orient="list") if isinstance(answer, pd.DataFrame) else answer.tolist()
+    assert found == expected
+
+
+def test_a_baseline_is_scored_as_a_model_is() -> None:
+    target = pd.DataFrame({"price": [200.0, 400.0, 300.0], "rooms": [3, 3, 5]})
+
+    scores = score_rows(QUANTITIES, target, baseline_prediction(QUANTITIES, np.zeros((9, 2), "float32"), rows=3))
+
+    assert scores.tolist() == [0.5, 0.5, 0.5]

@@ -25,6 +25,12 @@ def test_regression_ranks_the_lowest_error_first() -> None:
     assert names(rank(records, objective("regression"))) == ["near", "far"]
 
 
+def test_several_labels_rank_the_lowest_loss_first_however_many_rows_have_all_labels_right() -> None:
+    records = [record("lucky", accuracy=0.5, loss=2.0), record("sure", accuracy=0.4, loss=1.0)]
+
+    assert names(rank(records, objective("multilabel"))) == ["sure", "lucky"]
+
+
 def test_the_lower_validation_loss_decides_between_equals() -> None:
     records = [record("unsure", accuracy=0.9, loss=0.8), record("sure", accuracy=0.9, loss=0.2)]
 

@@ -183,16 +183,19 @@ def online(architecture: Architecture, dtype: str) -> Stack:
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), DTYPES)
-def test_one_sample_an_update_from_bytes_and_from_columns(device, epochs_of_one_launch, dtype, tolerance):
+def test_one_sample_an_update_from_bytes_standardised_or_not_and_from_columns(
+    device, epochs_of_one_launch, dtype, tolerance
+):
     plain = samples(50, 1, dtype)
     pixels = Samples(np.clip(plain.x * 40 + 100, 0, 255).astype("uint8"), plain.y)
     by_columns = Samples(np.asfortranarray(plain.x), np.asfortranarray(plain.y))
     given = online(ARCHITECTURES["two layers"], dtype)
     low = replace(given, trials=tuple(replace(t, learning_rate=t.learning_rate / 100) for t in given.trials))
-    for stored, way in ((pixels, low), (by_columns, given)):
+    standardised = replace(pixels, shift=100.0, scale=40.0)
+    for stored, way in ((pixels, low), (by_columns, given), (standardised, given)):
         found, wanted = (list(train(way, stored, samples(20, 2, dtype), backend)) for backend in (device, CPU))
         assert_same_training(found, wanted, 3, tolerance)
-    assert len(epochs_of_one_launch) == 2 * 3
+    assert len(epochs_of_one_launch) == 3 * 3
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), DTYPES)

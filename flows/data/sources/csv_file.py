@@ -1,134 +1,202 @@
-"""CSV files: a header in the first line, commas, UTF-8 with or without a byte order mark."""
+"""CSV and TSV files: a header, any usual delimiter, UTF-8 with or without a byte order mark, plain or compressed."""
 
-import csv
+import io
 import re
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
-from itertools import islice
-from pathlib import Path
 
-import pandas as pd
+import pyarrow as pa
+import pyarrow.csv as pc
 
-from flows.data.sources.files import check_columns, existing_file, first_line
-from flows.data.sources.table import Table
-from flows.errors import SourceError, TableError
+from flows.data.sources.columns import check_names
+from flows.data.sources.csv_faults import fault_of, has_open_quote, line_of_row, records
+from flows.data.sources.csv_header import Header, read_header
+from flows.data.sources.csv_pieces import Joined, ParsedPieces, parsing_threads, row_pieces
+from flows.data.sources.file_table import Format
+from flows.data.sources.files import DataFile
+from flows.data.sources.source import ValueTooWide
+from flows.data.sources.streams import read_up_to
+from flows.errors import SourceError
 
-USAGE = "PATH.csv"
+# Measured: threads hinder each other where a piece of the file is parsed as one block.
+BLOCK_BYTES = 2**20
+# What a row has to fit.
+LONGEST_ROW = 4 * 2**20
+# What Arrow says where nothing stands below the header.
+EMPTY = "Empty CSV file"
+# The words that pandas.read_csv counts as missing.
+MISSING = [
+    *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A"),
+    *("NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
+]
+TRUE, FALSE = ["True", "TRUE", "true"], ["False", "FALSE", "false"]
+NOT_CONVERTED = re.compile(r"In CSV column #(\d+): .*?CSV conversion error to .*?: invalid value '(.*)'", re.DOTALL)
 
 
-def claims(data: str) -> bool:
-    """Tell whether ``data`` is the path of a CSV file."""
-    return data.lower().endswith(".csv")
-
-
-def check(data: str, target: str | None) -> None:
-    """Raise what ``read`` would raise of the file and its header, without reading the rows."""
-    usable_target(data, existing_file(data), target)
-
-
-def read(data: str, target: str | None) -> Table:
-    """Read a CSV file; empty fields and the words pandas knows for them (NA, null) are missing values.
+def read_schema(file: DataFile) -> pa.Schema:
+    """Return the columns with the types that the first block shows; null where it shows no value.
 
     Raises
     ------
     SourceError
-        If the file cannot be read as CSV.
+        If the header or the first rows are not those of a table, or there are no rows.
     TableError
-        If its header is not one usable name a column, or the target is not among them.
+        If a column has no name or shares it.
     """
-    path = existing_file(data)
-    target = usable_target(data, path, target)
-    frame = read_frame(data, path)
-    return Table(
-        name=path.stem,
-        uri=data,
-        features=frame.drop(columns=target),
-        target=frame[target],
-        locate=partial(line_of_row, path),
+    header = read_header(file)
+    check_names(file.uri, header.names)
+    try:
+        found = inferred_schema(file, header)
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        if str(error) == EMPTY:
+            raise SourceError(f"{file.uri}: there is a header and no rows; write the rows below it") from error
+        raise fault_of(file, header, error) from error
+    return pa.schema([(field.name, cell_type(file, header, field.type)) for field in found])
+
+
+def inferred_schema(file: DataFile, header: Header) -> pa.Schema:
+    """Return the types that the first piece shows, or where that ends within a row, those of the first block."""
+    with opened_rows(file, header) as stream:
+        first = pa.BufferReader(next(row_pieces(stream, header.line_break), b""))
+    try:
+        return pc.read_csv(first, reading(header, LONGEST_ROW), splitting(header.delimiter), converting()).schema
+    except pa.ArrowInvalid:
+        with opened_rows(file, header) as stream, open_blocks(stream, header) as blocks:
+            return blocks.schema
+
+
+def cell_type(file: DataFile, header: Header, inferred: pa.DataType) -> pa.DataType:
+    """Return the type to read a column with: times of day stay text, and bytes are no text."""
+    if pa.types.is_time(inferred):
+        return pa.string()
+    if pa.types.is_binary(inferred):
+        raise fault_of(file, header, UnicodeError("bytes that are no text"))
+    return inferred
+
+
+def read_batches(file: DataFile, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Yield the rows in pieces, which several threads parse ahead.
+
+    Raises
+    ------
+    ValueTooWide
+        If a value does not fit its column.
+    SourceError
+        If a row has too few or too many fields, a quote is not closed, or bytes are not UTF-8.
+    """
+    header = read_header(file)
+    last = None
+    try:
+        for batch in parsed_batches(file, header, schema):
+            yield batch
+            last = batch
+    except pa.ArrowInvalid as error:
+        found = NOT_CONVERTED.search(str(error))
+        if found is None:
+            raise fault_of(file, header, error) from error
+        name = header.names[int(found[1])]
+        raise ValueTooWide(pa.schema([(name, type_of(found[2]))])) from error
+    except UnicodeDecodeError as error:
+        raise fault_of(file, header, error) from error
+    if last is not None and ends_in_line_break(last):
+        check_last_quote(file, header)
+
+
+def parsed_batches(file: DataFile, header: Header, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of every piece; from the first one whose end is in doubt, those of the file read as a whole."""
+    parse = partial(parse_piece, header=header, schema=schema)
+    with opened_rows(file, header) as stream, parsing_threads() as pool:
+        pieces = ParsedPieces(row_pieces(stream, header.line_break), parse, pool)
+        for piece, parsing in pieces:
+            try:
+                batches = parsing.result()
+            except PieceInDoubt:
+                with open_blocks(pa.PythonFile(Joined(pieces.rest(piece)), mode="r"), header, schema) as blocks:
+                    yield from blocks
+                return
+            yield from batches
+
+
+class PieceInDoubt(Exception):  # noqa: N818 - it may well be sound
+    """A piece does not parse on its own, or its last field may go on in the next one."""
+
+
+def parse_piece(piece: bytes, header: Header, schema: pa.Schema) -> list[pa.RecordBatch]:
+    """Parse a piece of whole rows; PieceInDoubt if it may be none, ArrowInvalid if a value does not fit its column."""
+    options = reading(header, BLOCK_BYTES, threads=False)
+    try:
+        table = pc.read_csv(pa.BufferReader(piece), options, splitting(header.delimiter), converting(schema))
+    except pa.ArrowInvalid as error:
+        if NOT_CONVERTED.search(str(error)):
+            raise
+        raise PieceInDoubt from error
+    batches: list[pa.RecordBatch] = table.to_batches()
+    if batches and ends_in_line_break(batches[-1]):
+        raise PieceInDoubt
+    return batches
+
+
+@contextmanager
+def opened_rows(file: DataFile, header: Header) -> Iterator[pa.NativeFile]:
+    """Open a file behind its header."""
+    with file.open_stream() as stream:
+        read_up_to(stream, header.bytes)
+        yield stream
+
+
+def open_blocks(stream: pa.NativeFile, header: Header, schema: pa.Schema | None = None) -> pc.CSVStreamingReader:
+    """Open rows as a reader of blocks, one after the other; without types given, the first block shows them."""
+    return pc.open_csv(stream, reading(header, LONGEST_ROW), splitting(header.delimiter), converting(schema))
+
+
+def reading(header: Header, block: int, threads: bool = True) -> pc.ReadOptions:
+    """Return how the bytes become blocks; the header has been read."""
+    return pc.ReadOptions(column_names=header.names, block_size=block, use_threads=threads)
+
+
+def splitting(delimiter: str) -> pc.ParseOptions:
+    """Return how fields are found: line breaks may stand in quotes, lines of spaces are no rows."""
+    return pc.ParseOptions(
+        delimiter=delimiter,
+        newlines_in_values=True,
+        invalid_row_handler=lambda row: "error" if row.text.strip(" ") else "skip",
     )
 
 
-def usable_target(data: str, path: Path, target: str | None) -> str:
-    """Return the target's name after checking the header."""
-    header = read_header(data, path)
-    check_names(data, header)
-    return check_columns(data, header, target)
+def converting(schema: pa.Schema | None = None) -> pc.ConvertOptions:
+    """Return how fields become values: the missing are nulls in every column, ones and zeros are no truth values."""
+    return pc.ConvertOptions(
+        column_types=schema,
+        null_values=MISSING,
+        true_values=TRUE,
+        false_values=FALSE,
+        strings_can_be_null=True,
+    )
 
 
-def read_header(data: str, path: Path) -> list[str]:
-    """Return the fields of the first line that is not blank, before pandas renames what is there twice."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.reader(lines)
-            records = (record for record in reader if not is_blank(record))
-            header, first = next(records, []), next(records, [])
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise unreadable(data, path, error) from error
-    # Where the first row has a field too many, pandas would silently take the first column for an index.
-    if len(first) > len(header):
-        raise SourceError(
-            f"{data}: line {reader.line_num} has {len(first)} fields and the header {len(header)}; "
-            "quote or remove the extra comma"
-        )
-    return header
+def type_of(text: str) -> pa.DataType:
+    """Return the type that a field alone would be taken for."""
+    quoted = text.replace('"', '""')
+    table = pc.read_csv(
+        io.BytesIO(f'value\n"{quoted}"\n'.encode()), parse_options=splitting(","), convert_options=converting()
+    )
+    inferred = table.schema.field(0).type
+    return pa.string() if pa.types.is_time(inferred) else inferred
 
 
-def check_names(data: str, header: list[str]) -> None:
-    """Raise an error where a column has no name: most often an index, which must not become a feature."""
-    if not header:
-        raise SourceError(f"{data}: there are only blank lines; write a header and rows")
-    if "" in header:
-        position = header.index("") + 1
-        raise TableError(
-            f"{data}: column {position} has no name in the header (an index that pandas wrote?); name or remove it"
-        )
+def ends_in_line_break(batch: pa.RecordBatch) -> bool:
+    """Tell whether the very last field ends with a line break: its quote may not be closed, which Arrow accepts."""
+    value = batch.column(batch.num_columns - 1)[-1].as_py() if batch.num_rows else None
+    return isinstance(value, str) and value.endswith(("\n", "\r"))
 
 
-def read_frame(data: str, path: Path) -> pd.DataFrame:
-    """Parse the whole file at once, so that a column has one type from its first row to its last."""
-    try:
-        frame = pd.read_csv(path, encoding="utf-8", low_memory=False)
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise unreadable(data, path, error) from error
-    if frame.empty:
-        raise SourceError(f"{data}: there is a header and no rows; write the rows below it")
-    return frame
+def check_last_quote(file: DataFile, header: Header) -> None:
+    """Raise a SourceError if the file ends within a quote."""
+    last = deque(records(file, header), maxlen=1)[0]
+    if has_open_quote(file, header, last):
+        raise SourceError(f"{file.uri}: the quote that opens in line {last.begins} is not closed; correct that line")
 
 
-def unreadable(data: str, path: Path, error: Exception) -> SourceError:
-    """Say in one line what is wrong with the file."""
-    if isinstance(error, UnicodeDecodeError):
-        return SourceError(f"{data}: line {undecodable_line(path)} is not UTF-8 text; save the file as UTF-8")
-    if isinstance(error, OSError):
-        return SourceError(f"{data}: cannot be read: {error.strerror or first_line(error)}")
-    # pandas says: Error tokenizing data. C error: Expected 3 fields in line 4, saw 5
-    reason = first_line(error).rpartition("C error: ")[2]
-    opened = re.fullmatch(r"EOF inside string starting at row (\d+)", reason)
-    if opened:
-        reason = f"the quote that opens in line {int(opened[1]) + 1} is not closed"
-    return SourceError(f"{data}: not valid CSV: {reason}; correct that line")
-
-
-def undecodable_line(path: Path) -> int:
-    """Find the line of the first byte that is not UTF-8: the decoder counts from the start of its buffer."""
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.decode(errors="ignore").encode() != line:
-                return number
-    return number
-
-
-def is_blank(record: list[str]) -> bool:
-    """Tell whether pandas skips this record as a blank line."""
-    return len(record) < 2 and not "".join(record).strip()
-
-
-def line_of_row(path: Path, row: int) -> str:
-    """Find the line on which a row stands, blank lines and line breaks within quotes counted."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.reader(lines)
-            ends = (reader.line_num for record in reader if not is_blank(record))
-            return f"line {next(islice(ends, row + 1, None), row + 2)}"
-    except csv.Error:
-        # The csv module refuses fields that pandas reads, those above 128 KiB among them.
-        return f"line {row + 2}"
+CSV = Format((".csv", ".tsv"), "PATH.csv", read_schema, read_batches, is_text=True, locate=line_of_row)

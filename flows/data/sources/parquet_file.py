@@ -1,48 +1,55 @@
-"""Parquet files: columns with types, read through Arrow."""
+"""Parquet files: columns with types, read in pieces."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from flows.data.sources.files import check_columns, existing_file, first_line
-from flows.data.sources.table import Table
+from flows.data.sources.file_table import Format
+from flows.data.sources.files import DataFile, first_line
 from flows.errors import SourceError
 
-USAGE = "PATH.parquet"
 INDEX_PREFIX = "__index_level_"
+BATCH_ROWS = 65_536
+# A column is read through a buffer of this size, so that a group of ten million rows need not be in memory.
+BUFFER_BYTES = 2**18
 
 
-def claims(data: str) -> bool:
-    """Tell whether ``data`` is the path of a Parquet file."""
-    return data.lower().endswith(".parquet")
-
-
-def check(data: str, target: str | None) -> None:  # noqa: ARG001 - one signature for all kinds
-    """Raise a SourceError if there is no such file; its columns are known once it is read."""
-    existing_file(data)
-
-
-def read(data: str, target: str | None) -> Table:
-    """Read a Parquet file; an index without a name, which pandas keeps when rows were filtered, is left out.
-
-    Raises
-    ------
-    SourceError
-        If the file cannot be read as Parquet.
-    TableError
-        If a column is there twice, or the target is not among them.
-    """
-    path = existing_file(data)
+@contextmanager
+def opened(file: DataFile) -> Iterator[pq.ParquetFile]:
+    """Open a Parquet file; what Arrow finds wrong with it becomes a SourceError."""
     try:
-        # Not pq.read_table: it would look for a partitioned data set around the file.
-        with pq.ParquetFile(path) as file:
-            columns = [name for name in file.schema_arrow.names if not name.startswith(INDEX_PREFIX)]
-            target = check_columns(data, columns, target)
-            # Without what pandas noted beside the data: it adds nothing here, and pandas trusts it blindly.
-            content = file.read(columns).replace_schema_metadata()
-        content.validate(full=True)
-        frame = content.to_pandas()
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"{data}: cannot be read as Parquet: {first_line(error)}; write the file again") from error
-    if frame.empty:
-        raise SourceError(f"{data}: there are columns and no rows; write the file again")
-    return Table(name=path.stem, uri=data, features=frame.drop(columns=target), target=frame[target])
+        # From another machine a group is fetched whole: its columns one buffer at a time would be too many requests.
+        remote = file.local_path is None
+        with file.open_seekable() as stream:
+            yield pq.ParquetFile(pa.PythonFile(stream, mode="r"), buffer_size=BUFFER_BYTES, pre_buffer=remote)
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise damaged(file, error) from error
+    except OSError as error:
+        # Arrow says of a damaged file, as of a disk that fails, that reading failed; the former has no number.
+        if error.errno is not None:
+            raise
+        raise damaged(file, error) from error
+
+
+def damaged(file: DataFile, error: Exception) -> SourceError:
+    """Say in one line what is wrong with the file."""
+    return SourceError(f"{file.uri}: cannot be read as Parquet: {first_line(error)}; write the file again")
+
+
+def read_schema(file: DataFile) -> pa.Schema:
+    """Return the columns; an index without a name, which pandas keeps when rows were filtered, is left out."""
+    with opened(file) as content:
+        return pa.schema([field for field in content.schema_arrow if not field.name.startswith(INDEX_PREFIX)])
+
+
+def read_batches(file: DataFile, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Yield the rows in pieces, whatever the sizes of the groups they were written in."""
+    with opened(file) as content:
+        for batch in content.iter_batches(BATCH_ROWS, columns=schema.names):
+            batch.validate(full=True)
+            yield batch
+
+
+PARQUET = Format((".parquet", ".pq"), "PATH.parquet", read_schema, read_batches)

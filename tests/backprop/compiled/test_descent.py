@@ -19,6 +19,7 @@ TOLERANCES = {"float64": 1e-10, "float32": 1e-4}
 # No smaller ones: a gradient that is rounding noise, divided by its own size, would be a step of full length.
 EPSILON = st.floats(0.05, 1)
 FRACTION = st.floats(0.5, 0.95)
+SHIFT, SCALE = st.floats(-1, 1), st.floats(0.5, 4)
 RULES = {
     "sgd": st.builds(SGD),
     "momentum": st.builds(Momentum, FRACTION),
@@ -40,7 +41,7 @@ def stacks(draw: st.DrawFn, dtype: str) -> Stack:
     architecture = Architecture(
         draw(st.integers(1, 40)),
         hidden,
-        draw(st.integers(1, 40)),
+        draw(st.integers(2 if phi == "softmax" else 1, 40)),
         tuple(draw(st.sampled_from(HIDDEN)) for _ in hidden) or "relu",
         phi,
         loss,
@@ -82,6 +83,7 @@ def test_epochs_of_any_stack_equal_those_of_the_plain_form(dtype, data):
         data.draw(st.integers(1, 3)),
     )
     samples = drawn(stack.architecture, rows, weighted=weighted, dtype=kind)
+    samples = replace(samples, shift=data.draw(often(0.0, SHIFT)), scale=data.draw(often(1.0, SCALE)))
     wanted = descended(Descent, stack, samples, done=done)
     # On the way to a divergence the last digit soon is the first.
     assume((wanted.losses < 100).all())
@@ -164,6 +166,16 @@ def test_zeros_of_the_samples_are_left_out_and_nothing_changes(threads, batch_si
     stack = Stack(architecture, batch_size, trials[: 3 - threads], dtype="float64")
     samples = [sparse(drawn(architecture, rows, rows, dtype=kind)) for rows in (7, 331)]
     assert layout.mostly_zeros(samples[1])
+    assert_close(descended(compiled(threads), stack, samples), descended(Descent, stack, samples), 1e-10)
+
+
+@pytest.mark.parametrize(("shift", "left_out"), [(0.0, True), (0.25, False)])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_zeros_of_standardised_samples_are_left_out_where_the_network_sees_them_as_zeros(shift, left_out, threads):
+    architecture = Architecture(602, (20, 5), 4, "tanh")
+    stack = Stack(architecture, 33, (Trial(0.05, 1, 1),), dtype="float64")
+    samples = replace(sparse(drawn(architecture, 331, dtype="uint8")), shift=shift, scale=2.0)
+    assert layout.mostly_zeros(samples) == left_out
     assert_close(descended(compiled(threads), stack, samples), descended(Descent, stack, samples), 1e-10)
 
 

@@ -22,7 +22,7 @@ from backprop.network import initial_parameters
 WIDTHS = st.lists(st.integers(1, 40), max_size=3)
 
 
-@given(hidden=WIDTHS, inputs=st.integers(1, 20), outputs=st.integers(1, 20), trials=st.integers(1, 3))
+@given(hidden=WIDTHS, inputs=st.integers(1, 20), outputs=st.integers(2, 20), trials=st.integers(1, 3))
 def test_parameters_copied_in_and_out_are_the_same_and_lie_apart_among_zeros(hidden, inputs, outputs, trials):
     architecture = Architecture(inputs, tuple(hidden), outputs)
     net, size = layout(architecture, [architecture.hidden] * trials)

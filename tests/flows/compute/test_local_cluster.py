@@ -4,12 +4,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import dask
 import numpy as np
 import pytest
 from distributed import Client, KilledWorker, LocalCluster
 
-from flows.compute.local_cluster import _CONFIGURATION, cluster_ahead, start_local_cluster
+from flows.compute.local_cluster import cluster_ahead, start_local_cluster
 from flows.parameters import ComputeParameters
 
 pytestmark = pytest.mark.slow
@@ -23,8 +22,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[LocalCluster]:
     clusters: list[LocalCluster] = []
     start = module._start
 
-    def remembered(workers: int | None) -> LocalCluster:
-        clusters.append(start(workers))
+    def remembered(workers: int | None, worker_memory: str | None) -> LocalCluster:
+        clusters.append(start(workers, worker_memory))
         return clusters[-1]
 
     monkeypatch.setattr(module, "_start", remembered)
@@ -66,14 +65,8 @@ def test_a_worker_has_imported_what_a_stack_needs_but_not_prefect(started: list[
 
 @pytest.fixture
 def small_worker() -> Iterator[Client]:
-    """One worker as of a local cluster, but for a limit on its memory."""
-    with (
-        dask.config.set(_CONFIGURATION),
-        LocalCluster(
-            n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, memory_limit="700MB"
-        ) as cluster,
-        Client(cluster) as client,
-    ):
+    """One worker that may take no more than 700 MB."""
+    with start_local_cluster(workers=1, worker_memory="700MB") as cluster, Client(cluster) as client:
         yield client
 
 

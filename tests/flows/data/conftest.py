@@ -1,18 +1,17 @@
 import gzip
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
-import pandas as pd
 import pytest
+from moto.server import ThreadedMotoServer
+from s3fs import S3FileSystem
 
-from flows.data.preparation import infer_task
-from flows.data.sources import Table, read_source
-from flows.data.splitting import SplitParameters
-from flows.data.store import DatasetReference, write_dataset
-from flows.data.validation import check_table
+from flows.data.store import DatasetReference
+from tests.flows.data.writing import write
 
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 
@@ -27,11 +26,38 @@ def fashion_mnist() -> str:
     return f"idx:{FASHION_MNIST}"
 
 
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The address of a server that speaks S3's protocol."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3_bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An empty bucket, which this process and those it starts reach as s3fs does: by what the environment says."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "tester")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    # fsspec keeps the file systems it made, and with them the address of another test's server.
+    S3FileSystem.clear_instance_cache()
+    filesystem = S3FileSystem()
+    name = f"bucket-{uuid4().hex[:12]}"
+    filesystem.mkdir(name)
+    yield name
+    filesystem.rm(name, recursive=True)
+    S3FileSystem.clear_instance_cache()
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
     """A store that holds one dataset already, so that a test can tell whether it was touched."""
     root = tmp_path / "store"
-    write_dataset(root, read_source("wine", None), "classification", SplitParameters())
+    write(root, "wine")
     return root
 
 
@@ -40,10 +66,7 @@ def ingest(store: Path) -> Callable[..., DatasetReference]:
     """The whole way from what a person wrote to a dataset, as the ingest flow goes it."""
 
     def ingest(data: str, target: str | None = None, task: str = "auto") -> DatasetReference:
-        table = read_source(data, target)
-        found = infer_task(table.target, task)
-        check_table(table, found)
-        return write_dataset(store, table, found, SplitParameters())
+        return write(store, data, () if target is None else (target,), task=task)
 
     return ingest
 
@@ -71,27 +94,3 @@ def write_idx(tmp_path: Path) -> Callable[..., Path]:
         return directory
 
     return write
-
-
-@pytest.fixture
-def flowers() -> Table:
-    """Ninety rows, three classes under text labels, columns of several types, one of them constant."""
-    rng = np.random.default_rng(7)
-    features = pd.DataFrame(
-        {
-            "length": rng.normal(5.0, 2.0, 90),
-            "petals": rng.integers(3, 9, 90),
-            "wild": rng.integers(0, 2, 90).astype(bool),
-            "planet": np.full(90, 3.0),
-        }
-    )
-    target = pd.Series(np.repeat(["rose", "iris", "daisy"], 30), name="kind")
-    return Table("flowers", "flowers.csv", features, target)
-
-
-@pytest.fixture
-def prices() -> Table:
-    """Two hundred rows with a target in units of its own."""
-    rng = np.random.default_rng(8)
-    features = pd.DataFrame(rng.normal(size=(200, 3)) * [1.0, 50.0, 1e-3], columns=["a", "b", "c"])
-    return Table("prices", "prices.csv", features, pd.Series(rng.normal(3e5, 4e4, 200), name="price"))

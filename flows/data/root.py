@@ -1,0 +1,295 @@
+"""Where datasets lie: a directory of this machine, or a prefix of any store that fsspec knows (s3, gs, abfs, ...).
+
+A directory is written to in place. To a store elsewhere a dataset is uploaded after it was built here, ``schema.json``
+last: what has none is not a dataset. Whoever opens it gets a copy on this machine, which is fetched once.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import uuid4
+
+import fsspec
+from fsspec.core import split_protocol, url_to_fs
+
+from flows.data.sources.files import EXTRAS, first_line
+from flows.data.whole import appearing_whole
+from flows.errors import DatasetError
+
+SCHEMA = "schema.json"
+"""The file that makes a directory a dataset: it is there last."""
+
+DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class Root(Protocol):
+    """A place for datasets, each under its digest, and for a few small texts."""
+
+    def place(self, digest: str) -> str:
+        """Return what to call a dataset's directory, here or elsewhere."""
+
+    def has(self, digest: str) -> bool:
+        """Tell whether a dataset is there."""
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Yield a directory of this machine that can take files as large as the data."""
+
+    @contextmanager
+    def building(self, digest: str) -> Iterator[Path]:
+        """Yield an empty directory; what it holds when the block ends without an error is the dataset."""
+
+    def local(self, digest: str) -> Path:
+        """Return a directory of this machine with the dataset's files."""
+
+    def digests(self) -> list[str]:
+        """Return the datasets that are there, sorted."""
+
+    def size(self, digest: str) -> int:
+        """Return how many bytes a dataset takes."""
+
+    def remove(self, digest: str) -> None:
+        """Remove a dataset; whoever has it open keeps it."""
+
+    def read(self, name: str) -> str | None:
+        """Return a text below the root; None if there is none."""
+
+    def write(self, name: str, text: str) -> str:
+        """Write a text below the root, whole or not at all, and return what to call it."""
+
+
+def open_root(root: str | Path) -> Root:
+    """Return the root at a path or a URL.
+
+    Raises
+    ------
+    DatasetError
+        If nothing is installed that speaks the URL's protocol.
+    """
+    text = str(root)
+    protocol = split_protocol(text)[0]
+    if protocol in (None, "file"):
+        return Directory(Path(text.removeprefix("file://")).absolute())
+    try:
+        with explained(text):
+            filesystem, path = url_to_fs(text)
+    except ValueError as error:
+        raise DatasetError(
+            f"{text}: {first_line(error)}; use a directory, or a URL such as s3://bucket/datasets"
+        ) from error
+    return Elsewhere(text.rstrip("/"), filesystem, path.rstrip("/"))
+
+
+def root_of(place: str) -> tuple[Root, str]:
+    """Return the root and the digest of what `Root.place` returned."""
+    parent, _, digest = place.rpartition("/")
+    return open_root(parent), digest
+
+
+@dataclass(frozen=True)
+class Directory:
+    """A root on this machine, or on a disk that every machine has mounted."""
+
+    path: Path
+
+    def place(self, digest: str) -> str:
+        """Return the path of a dataset."""
+        return str(self.path / digest)
+
+    def has(self, digest: str) -> bool:
+        """Tell whether a dataset is there."""
+        return (self.path / digest).is_dir()
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Yield the root itself; if it was made for this, it goes when it is empty."""
+        was_there = self.path.is_dir()
+        with explained(str(self.path)):
+            self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            yield self.path
+        finally:
+            if not was_there and not any(self.path.iterdir()):
+                self.path.rmdir()
+
+    @contextmanager
+    def building(self, digest: str) -> Iterator[Path]:
+        """Yield a directory beside the datasets, which becomes one by its name."""
+        with explained(str(self.path)), appearing_whole(self.path / digest) as directory:
+            yield directory
+
+    def local(self, digest: str) -> Path:
+        """Return the dataset itself."""
+        return self.path / digest
+
+    def digests(self) -> list[str]:
+        """Return the datasets that are there, sorted."""
+        if not self.path.is_dir():
+            return []
+        with explained(str(self.path)):
+            names = [entry.name for entry in self.path.iterdir()]
+        return sorted(name for name in names if DIGEST.fullmatch(name) and (self.path / name / SCHEMA).is_file())
+
+    def size(self, digest: str) -> int:
+        """Return how many bytes a dataset takes."""
+        return sum(file.stat().st_size for file in (self.path / digest).rglob("*") if file.is_file())
+
+    def remove(self, digest: str) -> None:
+        """Rename a dataset, so that nobody finds half of it, and delete it."""
+        # Renamed first: nobody finds half of it.
+        gone = self.path / f".removed-{digest}-{uuid4().hex[:8]}"
+        with explained(str(self.path)):
+            (self.path / digest).rename(gone)
+            shutil.rmtree(gone)
+
+    def read(self, name: str) -> str | None:
+        """Return a text below the root; None if there is none."""
+        with explained(str(self.path)):
+            file = self.path / name
+            return file.read_text(encoding="utf-8") if file.is_file() else None
+
+    def write(self, name: str, text: str) -> str:
+        """Write a text beside its name, which it then takes."""
+        file = self.path / name
+        temporary = file.with_name(f".{file.name}-{uuid4().hex[:8]}")
+        with explained(str(self.path)):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                temporary.write_text(text, encoding="utf-8")
+                temporary.replace(file)
+            finally:
+                temporary.unlink(missing_ok=True)
+        return str(file)
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """A root in a store that is reached through fsspec."""
+
+    url: str
+    filesystem: fsspec.AbstractFileSystem
+    path: str
+
+    def place(self, digest: str) -> str:
+        """Return the URL of a dataset."""
+        return f"{self.url}/{digest}"
+
+    def has(self, digest: str) -> bool:
+        """Tell whether a dataset was uploaded to its end."""
+        with explained(self.url):
+            self.filesystem.invalidate_cache()
+            return bool(self.filesystem.exists(f"{self.path}/{digest}/{SCHEMA}"))
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Yield where the copies are."""
+        with explained(str(copies())):
+            copies().mkdir(parents=True, exist_ok=True)
+        yield copies()
+
+    @contextmanager
+    def building(self, digest: str) -> Iterator[Path]:
+        """Yield a directory among the copies, which is then uploaded."""
+        copy = copies() / digest
+        with explained(str(copies())), appearing_whole(copy) as directory:
+            yield directory
+        with explained(self.url):
+            # Not the directory that was just filled: another process may have put its own there first.
+            files = sorted(file.relative_to(copy) for file in copy.rglob("*") if file.is_file())
+            for file in sorted(files, key=lambda file: file == Path(SCHEMA)):
+                self.filesystem.put_file(str(copy / file), f"{self.path}/{digest}/{file.as_posix()}")
+
+    def local(self, digest: str) -> Path:
+        """Return the copy of a dataset on this machine; it is fetched if there is none."""
+        copy = copies() / digest
+        if not copy.is_dir():
+            with explained(self.url), appearing_whole(copy) as directory:
+                prefix = f"{self.path}/{digest}/"
+                self.filesystem.invalidate_cache()
+                if not self.filesystem.exists(prefix + SCHEMA):
+                    raise DatasetError(f"{self.place(digest)}: there is no such dataset; ingest it")
+                for found in self.filesystem.find(prefix):
+                    file = directory / found.removeprefix(prefix)
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    self.filesystem.get_file(found, str(file))
+        return copy
+
+    def digests(self) -> list[str]:
+        """Return the datasets that are there, sorted."""
+        with explained(self.url):
+            self.filesystem.invalidate_cache()
+            found = self.filesystem.glob(f"{self.path}/*/{SCHEMA}")
+        names = (str(path).split("/")[-2] for path in found)
+        return sorted(name for name in names if DIGEST.fullmatch(name))
+
+    def size(self, digest: str) -> int:
+        """Return how many bytes a dataset takes."""
+        with explained(self.url):
+            return int(self.filesystem.du(f"{self.path}/{digest}", total=True))
+
+    def remove(self, digest: str) -> None:
+        """Delete first what makes it a dataset, then the rest, and the copy on this machine."""
+        with explained(self.url):
+            # First what makes it a dataset: nobody finds half of it.
+            self.filesystem.rm_file(f"{self.path}/{digest}/{SCHEMA}")
+            self.filesystem.rm(f"{self.path}/{digest}", recursive=True)
+        shutil.rmtree(copies() / digest, ignore_errors=True)
+
+    def read(self, name: str) -> str | None:
+        """Return a text below the root; None if there is none."""
+        with explained(self.url):
+            self.filesystem.invalidate_cache()
+            try:
+                content: bytes = self.filesystem.cat_file(f"{self.path}/{name}")
+            except FileNotFoundError:
+                return None
+        return content.decode()
+
+    def write(self, name: str, text: str) -> str:
+        """Write a text, which a store shows whole or not at all."""
+        with explained(self.url):
+            self.filesystem.pipe_file(f"{self.path}/{name}", text.encode())
+        return f"{self.url}/{name}"
+
+
+def copies() -> Path:
+    """Return the directory of this machine's copies of datasets that lie elsewhere."""
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(cache).expanduser() / "backprop" / "datasets"
+
+
+@contextmanager
+def explained(where: str) -> Iterator[None]:
+    """Turn what a file system raises into a DatasetError of one line."""
+    try:
+        yield
+    except ImportError as error:
+        protocol = split_protocol(where)[0]
+        extra = EXTRAS.get(str(protocol))
+        remedy = f"pip install 'backprop[{extra}]'" if extra else first_line(error)
+        raise DatasetError(f"{where}: nothing is installed that reaches {protocol}://; {remedy}") from error
+    except NotImplementedError as error:
+        raise DatasetError(
+            f"{where}: nothing can be written there; use a directory, or a store such as s3://"
+        ) from error
+    except OSError as error:
+        raise DatasetError(
+            f"{where}: the dataset cannot be written or read: {first_line(error)}; free space or choose another"
+        ) from error
+    except Exception as error:
+        if not from_a_store(error):
+            raise
+        raise DatasetError(
+            f"{where}: the store cannot be reached: {first_line(error)}; check the address and the credentials"
+        ) from error
+
+
+def from_a_store(error: Exception) -> bool:
+    """Tell whether an error was made by the library of a store: no credentials, no route, an expired token."""
+    modules: set[Any] = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
+    return bool(modules & {"aiohttp", "azure", "botocore", "gcsfs", "google", "s3fs"})

@@ -1,0 +1,200 @@
+"""Tables of a real PostgreSQL server, started by the test on a free port of this machine."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from datetime import date, datetime
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from flows.data.sources import open_source
+from flows.errors import SourceError, TableError
+from tests.flows.data.sources.reading import read, types
+
+PASSWORD = "s3cret word"  # noqa: S105 - of a server that lives as long as the test
+
+
+def server_programs() -> Path:
+    """Where Debian's package puts initdb and postgres, or wherever they are found."""
+    for found in (*sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True), shutil.which("initdb")):
+        if found is not None and (Path(found) / "initdb").exists():
+            return Path(found)
+        if found is not None and Path(found).name == "initdb":
+            return Path(found).parent
+    reason = "no PostgreSQL server is installed (Debian package postgresql)"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def as_nobody() -> list[str]:
+    """What to put before a command that refuses to run as root."""
+    user = str(pwd.getpwnam("nobody").pw_uid)
+    return ["setpriv", "--reuid", user, "--regid", user, "--clear-groups"] if os.geteuid() == 0 else []
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[sa.URL]:
+    """The address of a server with a database of its own and a user with a password."""
+    programs = server_programs()
+    # Not below pytest's own directory, which is closed to other users.
+    directory = Path(tempfile.mkdtemp(prefix="backprop-postgresql-"))
+    if os.geteuid() == 0:
+        shutil.chown(directory, "nobody")
+    password = directory / "password"
+    password.write_text(PASSWORD)
+    password.chmod(0o644)
+    data = directory / "data"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    run = as_nobody()
+    initialise = [programs / "initdb", "-D", data, "-U", "gardener", "--pwfile", password, "-A", "scram-sha-256", "-N"]
+    subprocess.run([*run, *initialise, "-E", "UTF8", "--locale", "C"], check=True, capture_output=True, cwd=directory)
+    options = f"-h 127.0.0.1 -p {port} -k {directory} -F"
+    control = [*run, programs / "pg_ctl", "-D", data, "-w", "-l", directory / "log"]
+    subprocess.run([*control, "-o", options, "start"], check=True, capture_output=True, cwd=directory)
+    try:
+        yield sa.URL.create("postgresql+psycopg", "gardener", PASSWORD, "127.0.0.1", port, "postgres")
+    finally:
+        subprocess.run([*control, "-m", "immediate", "stop"], check=True, capture_output=True, cwd=directory)
+        shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="module")
+def address(server: sa.URL) -> str:
+    """How a person writes it, after a table of every type was made."""
+    engine = sa.create_engine(server, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            """CREATE TABLE trees AS SELECT
+                 i AS number, i / 2.0::float8 AS height, (i * 1.25)::numeric(12, 2) AS price, mod(i, 2) = 0 AS wild,
+                 (ARRAY['oak', 'elm', NULL])[1 + mod(i, 3)] AS kind, DATE '2026-11-01' + mod(i, 30) AS planted,
+                 TIMESTAMPTZ '2026-11-01 12:00+02' AS seen
+               FROM generate_series(1, 30000) AS i"""
+        )
+        connection.exec_driver_sql("INSERT INTO trees (number) VALUES (NULL)")
+        connection.exec_driver_sql("CREATE SCHEMA park")
+        connection.exec_driver_sql("CREATE TABLE park.shrubs AS SELECT 1 AS a, 'x' AS kind")
+        connection.exec_driver_sql(
+            "CREATE TABLE odd AS SELECT '{\"a\": 1}'::jsonb AS document, ARRAY[1] AS list, gen_random_uuid() AS id"
+        )
+        connection.exec_driver_sql("CREATE ROLE visitor LOGIN PASSWORD 'visitor'")
+    return "sql:" + server.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def test_a_table_comes_with_its_types_and_gaps(address):
+    source, table = read(f"{address}?table=trees")
+    assert source.name == "trees"
+    assert types(table) == {
+        "number": "int64",
+        "height": "double",
+        "price": "double",
+        "wild": "bool",
+        "kind": "string",
+        "planted": "date32[day]",
+        "seen": "timestamp[us]",
+    }
+    assert table.num_rows == 30_001
+    ordered = table.sort_by("number").slice(0, 3).to_pylist()
+    assert ordered[0] == {
+        "number": 1,
+        "height": 0.5,
+        "price": 1.25,
+        "wild": False,
+        "kind": "elm",
+        "planted": date(2026, 11, 2),
+        "seen": datetime(2026, 11, 1, 10),
+    }
+    assert ordered[1]["kind"] is None
+
+
+def test_the_password_is_shown_nowhere(address):
+    source = open_source(f"{address}?table=trees")
+    assert source.uri == f"sql:postgresql://gardener@{address.rpartition('@')[2]}?table=trees"
+    assert PASSWORD not in repr(source)
+
+
+def test_a_query_with_signs_that_drivers_know_is_run_as_it_is_written(address):
+    query = "SELECT height::text AS h, kind FROM trees WHERE kind LIKE '%a%' AND kind <> ':kind %s' LIMIT 7"
+    assert read(f"{address}?query={query}")[1].num_rows == 7
+
+
+def test_a_table_of_a_schema_is_found(address):
+    assert read(f"{address}?table=park.shrubs")[1].to_pydict() == {"a": [1], "kind": ["x"]}
+
+
+def test_parameters_of_the_connection_may_stand_beside_the_table(address):
+    assert read(f"{address}?application_name=tests&table=park.shrubs")[1].num_rows == 1
+
+
+def test_rows_stay_at_the_server_until_they_are_asked_for(address):
+    query = "SELECT i, repeat('x', 1000) AS text FROM generate_series(1, 100000) AS i"
+    measured = (
+        "import sys\nfrom flows.data.sources import open_source\n"
+        "peak = lambda: next(int(l.split()[1]) for l in open('/proc/self/status') if l.startswith('VmHWM')) / 1024\n"
+        "source = open_source(sys.argv[1])\nbefore = peak()\n"
+        "print(sum(batch.num_rows for batch in source.batches()), peak() - before)\n"
+    )
+    command = [sys.executable, "-c", measured, f"{address}?query={query}"]
+    rows, growth = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    assert rows == "100000"
+    # All of it is 100 MB.
+    assert float(growth) < 70
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind", "parts"),
+    [
+        ("table=tree", SourceError, ("no table 'tree'", "did you mean trees?")),
+        ("query=SELEC 1", SourceError, ("the database refuses", "syntax error", "correct the query")),
+        ("query=SELECT wide FROM trees", SourceError, ('column "wide" does not exist',)),
+        ("query=SELECT 1 / (number - 20000) AS a FROM trees", SourceError, ("division by zero",)),
+        ("query=DELETE FROM trees RETURNING number", SourceError, ("the database refuses",)),
+        ("query=SELECT document FROM odd", TableError, ("column 'document' holds dict values", "cast it")),
+        ("query=SELECT list FROM odd", TableError, ("column 'list' holds list values",)),
+        ("query=SELECT id FROM odd", TableError, ("column 'id' holds UUID values",)),
+        ("query=SELECT number FROM trees WHERE false", SourceError, ("no rows",)),
+    ],
+)
+def test_what_the_server_refuses_is_said_in_one_line(asked, kind, parts, address):
+    with pytest.raises(kind) as raised:
+        read(f"{address}?{asked}")
+    message = str(raised.value)
+    assert all(part in message for part in parts), message
+    assert PASSWORD not in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"password": "wrong"}, "password authentication failed"),
+        ({"username": "nobody"}, "password authentication failed"),
+        ({"database": "forest"}, 'database "forest" does not exist'),
+        ({"port": 1}, "Connection refused"),
+    ],
+)
+def test_a_server_that_does_not_let_one_in_is_said_in_one_line(change, part, server, address):
+    assert address
+    wrong = server.set(**change).render_as_string(hide_password=False)
+    with pytest.raises(SourceError, match=r"cannot be reached: .*; check the address and the login") as raised:
+        open_source(f"sql:{wrong}?table=trees")
+    assert part in str(raised.value)
+    assert PASSWORD not in str(raised.value)
+    assert "wrong" not in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_table_that_one_may_not_read_is_said_in_one_line(server, address):
+    assert address
+    visitor = server.set(username="visitor", password="visitor").render_as_string(hide_password=False)  # noqa: S106
+    with pytest.raises(SourceError, match="permission denied for table trees"):
+        open_source(f"sql:{visitor}?table=trees")
