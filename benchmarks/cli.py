@@ -25,7 +25,7 @@ from benchmarks.verdicts import Line, failures, memory_line, speed_line, worst
 BAD_INPUT = 2
 FAILED = 1
 RESULTS = Path(__file__).with_name("results")
-FULL_REPEATS, QUICK_REPEATS = 5, 3
+REPEATS = 3
 PIPELINE_REPEATS = 1
 """It takes minutes, and noise is averaged over a thousand trials."""
 
@@ -40,9 +40,7 @@ errors = Console(stderr=True, soft_wrap=True, highlight=False)
 def bench(
     quick_run: Annotated[bool, typer.Option("--quick", help="Three minutes: less data, fewer peers and rows.")] = False,
     rows: Annotated[str | None, typer.Option(help="Names of rows, with commas between; all if not given.")] = None,
-    repeats: Annotated[
-        int | None, typer.Option(min=1, help=f"Of every measurement; {FULL_REPEATS}, or {QUICK_REPEATS} with --quick.")
-    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Of every measurement.")] = REPEATS,
     out: Annotated[Path, typer.Option(help="Directory of the results.")] = RESULTS,
     set_floors: Annotated[
         bool, typer.Option("--set-floors", help="Write the ratios of this run, less a tenth, as the floors.")
@@ -61,7 +59,6 @@ def bench(
     chosen = _chosen(rows, quick_run=quick_run)
     if set_floors and (quick_run or rows or samples):
         _refuse("--set-floors takes a full run: leave out --quick and --rows")
-    repeats = repeats or (QUICK_REPEATS if quick_run else FULL_REPEATS)
     facts = machine()
     if samples:
         chosen = [replace(row, samples=samples) if isinstance(row, Row) else row for row in chosen]
