@@ -263,7 +263,8 @@ def bin_edges(values: np.ndarray) -> np.ndarray:
     """
     if not len(values):
         return np.empty(0)
-    deciles = np.quantile(values, np.arange(1, QUANTILE_BINS) / QUANTILE_BINS)
+    # Values that are there, none between two of them: of whole numbers the edges are whole.
+    deciles = np.quantile(values, np.arange(1, QUANTILE_BINS) / QUANTILE_BINS, method="inverted_cdf")
     return np.unique([np.nextafter(values.min(), -np.inf), *deciles, values.max()])
 
 
@@ -271,8 +272,9 @@ def edge_labels(edges: np.ndarray, kind: Kind) -> tuple[str, ...]:
     """Name the bins between edges, and those on either side of them."""
     if not len(edges):
         return ("any value",)
-    shown = [readable(edge, kind) for edge in edges.tolist()]
-    between = (f"{low} to {high}" for low, high in pairwise(shown))
+    # The first edge lies just below the least value, which is what is meant.
+    shown = [readable(edge, kind) for edge in (np.nextafter(edges[0], np.inf) + 0.0, *edges[1:].tolist())]
+    between = (low if low == high else f"{low} to {high}" for low, high in pairwise(shown))
     return (f"below {shown[0]}", *between, f"above {shown[-1]}")
 
 

@@ -552,7 +552,7 @@ SPLITS = [
         "time",
         "--split-column",
         "part",
-        says=("'part' has 'soon' at line 3", "2024-12-31"),
+        says=("'part' has 'soon'", "line 3", "no date", "correct it"),
         content=in_parts(["2026-01-01", "soon"]),
     ),
 ]
@@ -560,7 +560,7 @@ SPLITS = [
 
 def first_good(at: Path) -> None:
     """Write the table that a schema is inferred of."""
-    frame(kind=["oak", "elm"] * 20, day="2026-01-05").to_csv(at / "plants.csv", index=False)
+    frame(kind=["oak", "oak", "elm", "elm"] * 10, day="2026-01-05").to_csv(at / "plants.csv", index=False)
 
 
 def later(name: str, change: Callable[[pd.DataFrame], pd.DataFrame], *says: str) -> BadInput:

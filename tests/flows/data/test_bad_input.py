@@ -96,7 +96,7 @@ def test_bad_input_is_answered_in_one_line_and_leaves_the_store_as_it_was(case: 
 def test_what_breaks_the_schema_of_an_earlier_ingestion_is_listed_before_the_line(case: BadInput, store: Path) -> None:
     assert case.before is not None
     case.before(store.parent)
-    ingest(case.data, "y", datasets="store")
+    ingest_without_prefect(TrainParameters(data=case.data, target="y", datasets="store"))
     shown = check_refusal(case, store).stderr
     assert ("┃ column" in shown) == (case.name != "a mistake in a schema")
 

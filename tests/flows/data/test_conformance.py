@@ -1,6 +1,8 @@
 """A table held against a schema: everything is found, counted, and shown where it stands."""
 
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -244,3 +246,10 @@ def test_the_error_travels_between_processes(schema, tmp_path) -> None:
     copy = pickle.loads(pickle.dumps(raised.value))  # noqa: S301 - our own
     assert (str(copy), copy.violations) == (str(raised.value), raised.value.violations)
     assert "60 values outside -59 to 118, the first 1000000 at row 1;" in str(copy)
+
+
+def test_what_checks_and_what_draws_is_imported_when_it_is_used() -> None:
+    imported = "import sys, flows.cli, flows.data.conformance, flows.drift_plot"
+    program = f"{imported}; print(*{{'pandera', 'plotly'}} & {{*sys.modules}})"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stdout == "\n"

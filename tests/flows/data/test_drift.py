@@ -61,7 +61,13 @@ def test_numbers_are_counted_in_the_deciles_of_the_reference() -> None:
     assert found.current == (0.0, *[0.0] * 5, *[0.1] * 5, 0.5, 0.0)
     assert found.psi == pytest.approx(5 * empty + above, rel=1e-12)
     assert found.bins[0] == "below 1"
-    assert found.bins[-2:] == ("above 1000", "missing")
+    assert found.bins[-2:] == ("above 1,000", "missing")
+
+
+def test_bins_are_named_by_values_that_a_person_wrote() -> None:
+    frame = pd.DataFrame({"size": [0.0, 0.0, 1.0, 12345.678] * 100})
+    found = column(measure_drift(frame, frame, PLAN), "size")
+    assert found.bins == ("below 0", "0", "0 to 1", "1 to 12,350", "above 12,350", "missing")
 
 
 def test_the_tests_are_those_of_scipy() -> None:
