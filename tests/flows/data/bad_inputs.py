@@ -18,7 +18,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.feather as feather
 import pyarrow.parquet as pq
-import zstandard
 
 GOOD = "a,b,y\n" + "".join(f"{i * 7 % 41},{i / 2},{i % 2}\n" for i in range(40))
 """A table that is fine: forty rows, its last on line 41."""
@@ -183,7 +182,7 @@ def arrow_file() -> bytes:
 
 
 WHOLE = parquet(frame())
-SAVED = zstandard.ZstdCompressor().compress(GOOD.encode())
+SAVED = pa.compress(GOOD.encode(), codec="zstd", asbytes=True)
 
 COLUMNAR = [
     file("Parquet, cut", "t.parquet", WHOLE[:-300], "cannot be read as Parquet", "write the file again"),
