@@ -188,9 +188,10 @@ class _Exits:
 
     def __enter__(self) -> None:
         # A terminated search ends its runs like an interrupted one.
-        signal.signal(signal.SIGTERM, _interrupt)
+        self._before = signal.signal(signal.SIGTERM, _interrupt)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        signal.signal(signal.SIGTERM, self._before)
         if error is None or isinstance(error, typer.Exit | SystemExit):
             return
         if self._verbose:

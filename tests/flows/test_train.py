@@ -14,6 +14,7 @@ import mlflow
 import numpy as np
 import psutil
 import pytest
+from s3fs import S3FileSystem
 from sklearn.datasets import load_digits
 
 from backprop import load_weights
@@ -303,3 +304,28 @@ def test_a_scheduler_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
     line = error_of(ran.stderr)
     assert "tcp://127.0.0.1:9" in line
     assert "RUNNING" not in {run.info.status for run in Store(tmp_path).runs()}
+
+
+def test_a_table_in_a_bucket_is_trained_from_a_dataset_in_a_bucket(
+    s3_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    rng = np.random.default_rng(0)
+    rows = "".join(
+        f"{value:.3f},{place}\n" for value, place in zip(rng.normal(size=200), ["low", "high"] * 100, strict=True)
+    )
+    S3FileSystem().pipe(f"{s3_bucket}/plants.csv", f"x,y\n{rows}".encode())
+    (tmp_path / "space.yaml").write_text("grid: {hidden: [[4]], learning_rate: [0.1], epochs: [2]}")
+    command = ["--data", f"s3://{s3_bucket}/plants.csv", "--target", "y", "--space", "space.yaml", "--workers", "1"]
+
+    done = train(tmp_path, *command, "--datasets", f"s3://{s3_bucket}/datasets")
+
+    assert done.returncode == 0, done.stderr
+    assert Store(tmp_path).statuses() == {"FINISHED": 1}
+    kept = [path.removeprefix(f"{s3_bucket}/datasets/") for path in S3FileSystem().find(f"{s3_bucket}/datasets")]
+    assert sorted(path.split("/")[-1] for path in kept if path.startswith("sources/")) == [
+        "preparation.yaml",
+        "schema.yaml",
+    ]
+    assert sum(path.endswith("/schema.json") for path in kept) == 1
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(("datasets", "s3"))] == []

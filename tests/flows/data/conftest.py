@@ -1,14 +1,11 @@
 import gzip
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 import pytest
-from moto.server import ThreadedMotoServer
-from s3fs import S3FileSystem
 
 from flows.data.store import DatasetReference
 from tests.flows.data.writing import write
@@ -24,33 +21,6 @@ def fashion_mnist() -> str:
             pytest.fail(reason)
         pytest.skip(reason)
     return f"idx:{FASHION_MNIST}"
-
-
-@pytest.fixture(scope="session")
-def s3_server() -> Iterator[str]:
-    """The address of a server that speaks S3's protocol."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def s3_bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """An empty bucket, which this process and those it starts reach as s3fs does: by what the environment says."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "tester")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    # fsspec keeps the file systems it made, and with them the address of another test's server.
-    S3FileSystem.clear_instance_cache()
-    filesystem = S3FileSystem()
-    name = f"bucket-{uuid4().hex[:12]}"
-    filesystem.mkdir(name)
-    yield name
-    filesystem.rm(name, recursive=True)
-    S3FileSystem.clear_instance_cache()
 
 
 @pytest.fixture

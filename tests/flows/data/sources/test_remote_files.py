@@ -17,26 +17,12 @@ from tests.flows.data.sources.servers import serving
 ROWS = b"a,y\n" + b"".join(b"%d,%d\n" % (i, i % 2) for i in range(1000))
 
 
-@pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    """The address of moto's S3 server."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    try:
-        yield f"http://{host}:{port}"
-    finally:
-        server.stop()
-
-
 @pytest.fixture
-def bucket(moto, monkeypatch) -> Iterator[fsspec.AbstractFileSystem]:
+def bucket(s3_server, monkeypatch) -> Iterator[fsspec.AbstractFileSystem]:
     """A bucket with files of several kinds in it; the environment says where it is, as for any program."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", moto)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "garden")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cret")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
@@ -114,25 +100,25 @@ def test_what_is_not_in_the_bucket_is_said_in_one_line(data, part):
     assert "\n" not in str(raised.value)
 
 
-def test_a_bucket_without_access_is_said_in_one_line(bucket, moto):
+def test_a_bucket_without_access_is_said_in_one_line(bucket, s3_server):
     import requests
 
     # From here on moto asks for rights that nobody was given.
-    requests.post(f"{moto}/moto-api/reset-auth", data="0", timeout=10)
+    requests.post(f"{s3_server}/moto-api/reset-auth", data="0", timeout=10)
     try:
         with pytest.raises(SourceError) as raised:
             open_source("s3://garden/days/1.csv")
     finally:
-        requests.post(f"{moto}/moto-api/reset-auth", data="1000000", timeout=10)
+        requests.post(f"{s3_server}/moto-api/reset-auth", data="1000000", timeout=10)
     assert bucket
     assert "s3://garden/days/1.csv: access is denied" in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
-def test_missing_credentials_are_said_in_one_line(moto, monkeypatch, tmp_path):
+def test_missing_credentials_are_said_in_one_line(s3_server, monkeypatch, tmp_path):
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", moto)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
