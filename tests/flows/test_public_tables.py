@@ -34,7 +34,8 @@ TABLES = {
     # 344 penguins of three species; the sex of eleven is not known.
     "penguins": PublicTable("palmerpenguins", "data/penguins.csv", "species", "quick", gain=0.4),
     # 406 cars from three continents; some have no horsepower, and nearly all a name of their own.
-    "cars": PublicTable("vega_datasets", "_data/cars.json", "Origin", "quick", gain=0.15),
+    # With 61 test rows, three more or fewer right are luck.
+    "cars": PublicTable("vega_datasets", "_data/cars.json", "Origin", "quick", gain=0.05),
     # 1,410 farmers who were offered insurance, in 44 villages.
     "insurance": PublicTable("causaldata", "social_insure/Cai_2015.csv", "takeup_survey", "quick", gain=0.05),
     # 3,322 planes by 35 manufacturers; the speed of nearly none is known. In seats.
