@@ -5,8 +5,9 @@ from contextlib import contextmanager
 
 import pyarrow as pa
 
+from flows.data.sources.arrow_faults import readable_as
 from flows.data.sources.file_table import Format
-from flows.data.sources.files import DataFile, first_line
+from flows.data.sources.files import DataFile
 from flows.errors import SourceError
 
 FILE_MAGIC = b"ARROW1"
@@ -18,27 +19,14 @@ BATCH_ROWS = 65_536
 @contextmanager
 def opened(file: DataFile) -> Iterator[pa.RecordBatchFileReader | pa.RecordBatchStreamReader]:
     """Open a file of either form; what Arrow finds wrong with it becomes a SourceError."""
-    try:
-        with pa.PythonFile(file.open_seekable(), mode="r") as stream:
-            magic = stream.read(len(FILE_MAGIC))
-            stream.seek(0)
-            if magic.startswith(OLD_FEATHER_MAGIC):
-                raise SourceError(
-                    f"{file.uri}: a Feather file of version 1; write it again with pandas' DataFrame.to_feather"
-                )
-            yield pa.ipc.open_file(stream) if magic == FILE_MAGIC else pa.ipc.open_stream(stream)
-    except (pa.ArrowException, UnicodeDecodeError) as error:
-        raise damaged(file, error) from error
-    except OSError as error:
-        # Arrow says of a damaged file, as of a disk that fails, that reading failed; the former has no number.
-        if error.errno is not None:
-            raise
-        raise damaged(file, error) from error
-
-
-def damaged(file: DataFile, error: Exception) -> SourceError:
-    """Say in one line what is wrong with the file."""
-    return SourceError(f"{file.uri}: cannot be read as Arrow: {first_line(error)}; write the file again")
+    with readable_as("Arrow", file), pa.PythonFile(file.open_seekable(), mode="r") as stream:
+        magic = stream.read(len(FILE_MAGIC))
+        stream.seek(0)
+        if magic.startswith(OLD_FEATHER_MAGIC):
+            raise SourceError(
+                f"{file.uri}: a Feather file of version 1; write it again with pandas' DataFrame.to_feather"
+            )
+        yield pa.ipc.open_file(stream) if magic == FILE_MAGIC else pa.ipc.open_stream(stream)
 
 
 def read_schema(file: DataFile) -> pa.Schema:

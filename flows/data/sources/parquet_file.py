@@ -6,9 +6,9 @@ from contextlib import contextmanager
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from flows.data.sources.arrow_faults import readable_as
 from flows.data.sources.file_table import Format
-from flows.data.sources.files import DataFile, first_line
-from flows.errors import SourceError
+from flows.data.sources.files import DataFile
 
 INDEX_PREFIX = "__index_level_"
 BATCH_ROWS = 65_536
@@ -19,23 +19,10 @@ BUFFER_BYTES = 2**18
 @contextmanager
 def opened(file: DataFile) -> Iterator[pq.ParquetFile]:
     """Open a Parquet file; what Arrow finds wrong with it becomes a SourceError."""
-    try:
-        # From another machine a group is fetched whole: its columns one buffer at a time would be too many requests.
-        remote = file.local_path is None
-        with file.open_seekable() as stream:
-            yield pq.ParquetFile(pa.PythonFile(stream, mode="r"), buffer_size=BUFFER_BYTES, pre_buffer=remote)
-    except (pa.ArrowException, UnicodeDecodeError) as error:
-        raise damaged(file, error) from error
-    except OSError as error:
-        # Arrow says of a damaged file, as of a disk that fails, that reading failed; the former has no number.
-        if error.errno is not None:
-            raise
-        raise damaged(file, error) from error
-
-
-def damaged(file: DataFile, error: Exception) -> SourceError:
-    """Say in one line what is wrong with the file."""
-    return SourceError(f"{file.uri}: cannot be read as Parquet: {first_line(error)}; write the file again")
+    # From another machine a group is fetched whole: its columns one buffer at a time would be too many requests.
+    remote = file.local_path is None
+    with readable_as("Parquet", file), file.open_seekable() as stream:
+        yield pq.ParquetFile(pa.PythonFile(stream, mode="r"), buffer_size=BUFFER_BYTES, pre_buffer=remote)
 
 
 def read_schema(file: DataFile) -> pa.Schema:
