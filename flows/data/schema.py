@@ -8,13 +8,12 @@ come and what may not, rule by rule, is in docs/validation-and-drift.md.
 import math
 from typing import Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from flows.data.plan import PreparationPlan
-from flows.data.plan.document import RepeatedKeyError, describe_syntax, flow_list, locate, scalar, value_of
 from flows.data.profile import ColumnKind, ColumnProfile, kind_of, profile
 from flows.data.staging import Staged
+from flows.data.yaml_declarations import flow_list, locate, read_mapping, scalar
 from flows.errors import InputError
 
 HEADER = """\
@@ -187,20 +186,15 @@ def parse_schema(text: str, where: str) -> TableSchema:
     SchemaFileError
         If the text is not YAML, or a field of it is not valid.
     """
+    wanted = "a schema is a mapping with `columns:` in it; restore or delete it"
+    root = read_mapping(text, where, SchemaFileError, wanted)
+    if root is None:
+        raise SchemaFileError(f"{where}: line 1: {wanted}")
     try:
-        # The loader that leaves every scalar a string: a level may be written no or 007.
-        root = yaml.compose(text, Loader=yaml.BaseLoader)
-    except yaml.YAMLError as error:
-        raise SchemaFileError(f"{where}: {describe_syntax(error)}; correct it") from error
-    if not isinstance(root, yaml.MappingNode):
-        raise SchemaFileError(f"{where}: line 1: a schema is a mapping with `columns:` in it; restore or delete it")
-    try:
-        return TableSchema.model_validate(value_of(root))
-    except RepeatedKeyError as error:
-        raise SchemaFileError(f"{where}: {error}") from error
+        return TableSchema.model_validate(root.value)
     except ValidationError as error:
         fault = error.errors()[0]
-        line, place = locate(root, fault["loc"])
+        line, place = locate(root.node, fault["loc"])
         given = f" (it is {fault['input']!r})" if isinstance(fault["input"], str) else ""
         what = fault["msg"].removeprefix("Value error, ")
         if fault["type"] == "missing":

@@ -1,6 +1,5 @@
 """A plan as a YAML file: written with comments for the person who edits it, read with the line of every fault."""
 
-import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
@@ -18,6 +17,7 @@ from flows.data.plan.models import (
     NumericPlan,
     PreparationPlan,
 )
+from flows.data.yaml_declarations import flow_list, locate, read_mapping, scalar, value_of
 from flows.errors import InputError
 
 KINDS: dict[str, type[Declared]] = {
@@ -26,10 +26,6 @@ KINDS: dict[str, type[Declared]] = {
     "boolean": BooleanPlan,
     "date": DatePlan,
 }
-
-# Needs no quotes, neither in a block nor between brackets, and is no other thing than text to any reader of YAML.
-PLAIN = re.compile(r"[A-Za-z_][A-Za-z_0-9]*([ .-][A-Za-z_0-9]+)*")
-NOT_TEXT = {"true", "false", "yes", "no", "on", "off", "null"}
 
 HEADER = """\
 # How the columns of a table become the inputs of a network. Edit it: the next ingestion follows it.
@@ -73,52 +69,13 @@ def parse_plan(text: str, path: Path | str) -> PreparationPlan:
     PlanError
         If it is not YAML, or a field of it is not valid.
     """
-    try:
-        # The loader that leaves every scalar a string: a column may be called 2024, no or null.
-        root = yaml.compose(text, Loader=yaml.BaseLoader)
-    except yaml.YAMLError as error:
-        raise PlanError(f"{path}: {describe_syntax(error)}; correct it") from error
+    root = read_mapping(text, path, PlanError, "a preparation is a mapping; start it with `columns:` or `drop:`")
     if root is None:
         return PreparationPlan()
-    if not isinstance(root, yaml.MappingNode):
-        raise PlanError(f"{path}: line 1: a preparation is a mapping; start it with `columns:` or `drop:`")
     try:
-        return PreparationPlan.model_validate(value_of(root))
-    except RepeatedKeyError as error:
-        raise PlanError(f"{path}: {error}") from error
+        return PreparationPlan.model_validate(root.value)
     except ValidationError as error:
-        raise PlanError(f"{path}: {describe_fault(root, error)}") from error
-
-
-class RepeatedKeyError(Exception):
-    """A key that is there twice in one mapping: YAML forbids it, and its Python parser takes the last."""
-
-
-def value_of(node: yaml.Node) -> Any:
-    """Return a node as dicts, lists and strings; a plain ``null`` or nothing at all as None."""
-    if isinstance(node, yaml.MappingNode):
-        values: dict[str, Any] = {}
-        for key, value in node.value:
-            if key.value in values:
-                line = key.start_mark.line + 1
-                raise RepeatedKeyError(f"line {line}: {key.value!r} is there twice; remove one")
-            values[key.value] = value_of(value)
-        return values
-    if isinstance(node, yaml.SequenceNode):
-        return [value_of(item) for item in node.value]
-    return None if is_plain_null(node) else node.value
-
-
-def is_plain_null(node: yaml.Node) -> bool:
-    """Tell whether a scalar stands for nothing: left out, or ``null`` without quotes."""
-    return isinstance(node, yaml.ScalarNode) and node.style is None and node.value in ("", "~", "null")
-
-
-def describe_syntax(error: yaml.YAMLError) -> str:
-    """Say in one line where a text stops being YAML."""
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        return f"line {error.problem_mark.line + 1}: not valid YAML: {error.problem}"
-    return f"not valid YAML: {' '.join(str(error).split())}"
+        raise PlanError(f"{path}: {describe_fault(root.node, error)}") from error
 
 
 def describe_fault(root: yaml.MappingNode, error: ValidationError) -> str:
@@ -139,22 +96,6 @@ def describe_fault(root: yaml.MappingNode, error: ValidationError) -> str:
             what = f"{what} (it is {fault['input']!r})"
     # What two fields have against each other is said of the whole file.
     return f"line {line}: {'.'.join(place)}: {what}" if place else what
-
-
-def locate(root: yaml.MappingNode, loc: tuple[int | str, ...]) -> tuple[int, list[str]]:
-    """Return the line of a fault, and the keys that lead there; what pydantic names beside the keys is left out."""
-    node: yaml.Node = root
-    line, place = 1, []
-    for part in loc:
-        if isinstance(node, yaml.MappingNode):
-            found = [(key, value) for key, value in node.value if key.value == part]
-            if found:
-                line, node = found[0][0].start_mark.line + 1, found[0][1]
-                place.append(str(part))
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line + 1
-    return line, place
 
 
 def fields_at(root: yaml.MappingNode, place: list[str]) -> list[str]:
@@ -209,19 +150,6 @@ def flow_value(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return repr(value) if isinstance(value, float) else scalar(value)
-
-
-def flow_list(values: tuple[str, ...]) -> str:
-    """Return names as one line of YAML."""
-    return "[" + ", ".join(scalar(value) for value in values) + "]"
-
-
-def scalar(text: str) -> str:
-    """Return a text as YAML, in quotes where it could be read as something else."""
-    if PLAIN.fullmatch(text) and text.lower() not in NOT_TEXT:
-        return text
-    quoted: str = yaml.safe_dump(text, default_style='"', width=float("inf"))
-    return quoted.rstrip("\n")
 
 
 def comment(note: str | None) -> str:
