@@ -22,8 +22,8 @@ class ColumnProfile:
 
     Attributes
     ----------
-    gaps, infinite
-        How many values are missing or infinite; ``first_gap`` and ``first_infinite`` say in which row.
+    gaps
+        How many values are missing.
     minimum, maximum
         Of the finite numbers; None where there is none, or where the column is not of numbers.
     levels
@@ -31,51 +31,32 @@ class ColumnProfile:
     """
 
     gaps: int = 0
-    first_gap: int | None = None
-    infinite: int = 0
-    first_infinite: int | None = None
     minimum: float | None = None
     maximum: float | None = None
     levels: set[str] | None = field(default_factory=set)
 
     def add(self, values: pd.Series, wants_levels: bool) -> None:
-        """Take the next values of the column; their index says in which rows they stand."""
-        numbers = values.to_numpy() if isinstance(values.dtype, np.dtype) and values.dtype.kind in "iuf" else None
-        if numbers is not None and len(numbers):
-            self._add_numbers(numbers, int(values.index[0]))
+        """Take the next values of the column."""
+        if isinstance(values.dtype, np.dtype) and values.dtype.kind in "iuf" and len(values):
+            self._add_numbers(values.to_numpy())
         else:
-            self._add_gaps(values.isna().to_numpy(), values.index)
+            self.gaps += int(values.isna().sum())
         if wants_levels and self.levels is not None:
             self.levels.update(label_text(value) for value in values.dropna().unique().tolist())
             if len(self.levels) > MOST_LEVELS:
                 self.levels = None
 
-    def _add_numbers(self, numbers: np.ndarray, start: int) -> None:
+    def _add_numbers(self, numbers: np.ndarray) -> None:
         low, high = float(numbers.min()), float(numbers.max())
         # Two reductions say that a column is clean: NaN and infinity would show in them.
         if not (np.isfinite(low) and np.isfinite(high)):
-            missing, infinite = np.isnan(numbers), np.isinf(numbers)
-            rows = pd.RangeIndex(start, start + len(numbers))
-            self._add_gaps(missing, rows)
-            if infinite.any():
-                self.infinite += int(infinite.sum())
-                self.first_infinite = first(self.first_infinite, infinite, rows)
-            finite = numbers[~(missing | infinite)]
+            self.gaps += int(np.isnan(numbers).sum())
+            finite = numbers[np.isfinite(numbers)]
             if not len(finite):
                 return
             low, high = float(finite.min()), float(finite.max())
         self.minimum = low if self.minimum is None else min(low, self.minimum)
         self.maximum = high if self.maximum is None else max(high, self.maximum)
-
-    def _add_gaps(self, missing: np.ndarray, rows: pd.Index) -> None:
-        if missing.any():
-            self.gaps += int(missing.sum())
-            self.first_gap = first(self.first_gap, missing, rows)
-
-
-def first(known: int | None, marks: np.ndarray, rows: pd.Index) -> int:
-    """Return the row known before, or the first that is marked."""
-    return int(rows[int(np.argmax(marks))]) if known is None else known
 
 
 def profile(staged: Staged, columns: Collection[str], levels_of: Collection[str] = ()) -> dict[str, ColumnProfile]:
