@@ -4,7 +4,7 @@ from distributed import Client, Worker
 from pydantic import BaseModel, ConfigDict
 
 from backprop import select_backend
-from backprop.backend import Device
+from backprop.backend import Device, DeviceError
 from flows.errors import ClusterError
 
 CPU_SHARE = 0.25
@@ -64,7 +64,7 @@ def smallest_device(client: Client, device: Device) -> DeviceFacts:
     """
     try:
         facts = client.run(device_facts, device)
-    except Exception as error:
+    except DeviceError as error:
         raise ClusterError(f"the workers cannot train on device {device!r}: {error}") from error
     return DeviceFacts(
         stack_bytes=min(worker.stack_bytes for worker in facts.values()),
