@@ -8,7 +8,8 @@ A tile is `TILE_ROWS` rows by `ROW` columns of the result. For each of the inner
 factor and spreads one number a row of the left one: eight products for six loads, and no memory is written
 before a tile is done. The right factor is copied a panel at a time, `PANEL_ROWS` by `ROW`, so that it lies without
 gaps in the first cache while all rows of the left one pass by. (Goto and van de Geijn, Anatomy of high-performance
-matrix multiplication, 2008, section 4, with the roles of the factors exchanged.)
+matrix multiplication, 2008, section 4, with the roles of the factors exchanged.) With 32 vector registers a tile is
+twice as wide (`WIDE_TILES`): every element's sum is taken in the same order, so the numbers are the same.
 
 Matrices are pointers to their first element. Element (i, k) of the left factor is at `a[i a_row + k a_column]`, so a
 transposed one needs no copy; the rows of the right factor and of the result are contiguous and padded with zeros to a

@@ -141,7 +141,6 @@ class Directory:
 
     def remove(self, digest: str) -> None:
         """Rename a dataset, so that nobody finds half of it, and delete it."""
-        # Renamed first: nobody finds half of it.
         gone = self.path / f".removed-{digest}-{uuid4().hex[:8]}"
         with explained(str(self.path)):
             (self.path / digest).rename(gone)
@@ -233,9 +232,8 @@ class Elsewhere:
             return int(self.filesystem.du(f"{self.path}/{digest}", total=True))
 
     def remove(self, digest: str) -> None:
-        """Delete first what makes it a dataset, then the rest, and the copy on this machine."""
+        """Delete first what makes it a dataset, so that nobody finds half of it, then the rest and the local copy."""
         with explained(self.url):
-            # First what makes it a dataset: nobody finds half of it.
             self.filesystem.rm_file(f"{self.path}/{digest}/{SCHEMA}")
             self.filesystem.rm(f"{self.path}/{digest}", recursive=True)
         shutil.rmtree(copies() / digest, ignore_errors=True)

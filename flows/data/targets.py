@@ -18,9 +18,7 @@ MOST_NUMERIC_CLASSES = 20
 LEAST_ROWS_A_CLASS = 5
 
 
-def infer_task(
-    target: pd.Series | pd.DataFrame, requested: Literal["auto", "classification", "regression", "multilabel"]
-) -> Task:
+def infer_task(target: pd.Series | pd.DataFrame, requested: Literal["auto"] | Task) -> Task:
     """Return the task that was requested; for ``auto``, the one the targets look like.
 
     Of one column, text, categories and booleans are classes. Whole numbers (of an integer or a float type) are
@@ -41,15 +39,15 @@ def infer_task(
     return "classification" if is_classes(column) else "regression"
 
 
-def infer_task_of_several(targets: pd.DataFrame, requested: str) -> Task:
+def infer_task_of_several(targets: pd.DataFrame, requested: Literal["auto"] | Task) -> Task:
     """Return the task of several target columns."""
     if requested == "classification":
         raise TableError(
             f"a classification has one target, not {list(targets.columns)}; choose one of them, or make each of them "
             "0 or 1 and train a multilabel network"
         )
-    if requested == "multilabel" or requested == "regression":
-        return "multilabel" if requested == "multilabel" else "regression"
+    if requested != "auto":
+        return requested
     if all(is_binary(targets[name]) for name in targets):
         return "multilabel"
     for name in targets:

@@ -110,8 +110,7 @@ class TrialRuns:
         """Take an epoch's metrics, deliver what is due, and end the runs of the trials that finished.
 
         The RMSE is scaled back to the target's unit, if there is one target: of several it is in standard deviations.
-        A number that is not finite is not a metric: MLflow would
-        store infinity as 1.8e308, so a divergence is a tag.
+        A number that is not finite is not a metric: MLflow would store infinity as 1.8e308, so a divergence is a tag.
         """
         now = int(time.time() * 1000)
         with self._lock:
