@@ -75,7 +75,8 @@ def _start(workers: int | None, worker_memory: str | None) -> LocalCluster:
             memory_limit=worker_memory or "auto",
             processes=True,
             host="127.0.0.1",
-            dashboard_address=None,
+            # Not none: Dask would take port 8787 all the same, and warn whoever runs a second command beside the first.
+            dashboard_address="127.0.0.1:0",
             # A worker that is being stopped warns of each thing it drops.
             silence_logs=logging.ERROR,
             env={**_WORKER_ENVIRONMENT, "CUDA_DEVICE_ORDER": os.environ.get("CUDA_DEVICE_ORDER", "PCI_BUS_ID")},

@@ -1,7 +1,9 @@
 """A local cluster that starts before it is asked for."""
 
 import os
+import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -97,3 +99,14 @@ def test_a_worker_that_takes_more_than_its_limit_for_itself_is_ended(small_worke
 
     with pytest.raises(KilledWorker):
         small_worker.submit(hoard).result()
+
+
+def test_a_cluster_says_nothing_of_a_port_that_another_program_has(recwarn):
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Where it is taken already, as by somebody's own cluster, the case is there without us.
+        with suppress(OSError):
+            other.bind(("127.0.0.1", 8787))
+            other.listen()
+        start_local_cluster(1).close()
+    assert not [found for found in recwarn if "8787" in str(found.message)]
