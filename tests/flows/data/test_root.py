@@ -1,9 +1,6 @@
 """Where datasets may lie: on a disk, or in a store that other machines reach; here one that speaks S3's protocol."""
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +10,7 @@ from flows.data.catalogue import find_dataset, list_datasets
 from flows.data.root import copies, open_root
 from flows.data.store import DatasetReference, open_dataset, raw_test_rows
 from flows.errors import DatasetError
-from tests.flows.data.test_store import race
+from tests.flows.data.processes import printed_by, race
 from tests.flows.data.writing import write
 
 
@@ -63,15 +60,11 @@ def test_another_process_fetches_it(bucket, own_cache):
         "import sys; from flows.data.store import DatasetReference, open_dataset; "
         "print(open_dataset(DatasetReference.model_validate_json(sys.argv[1])).train.features.sum())"
     )
-    environment = {**os.environ, "XDG_CACHE_HOME": str(own_cache / "of another machine")}
-    found = subprocess.run(
-        [sys.executable, "-c", code, reference.model_dump_json()],
-        check=True,
-        capture_output=True,
-        text=True,
-        env=environment,
-    )
-    assert float(found.stdout) == pytest.approx(open_dataset(reference).train.features.sum())
+    found = printed_by(code, reference.model_dump_json(), XDG_CACHE_HOME=str(own_cache / "of another machine"))
+    assert float(found) == pytest.approx(open_dataset(reference).train.features.sum())
+    assert [path.name for path in (own_cache / "of another machine" / "backprop" / "datasets").iterdir()] == [
+        reference.digest
+    ]
 
 
 def test_processes_that_write_the_same_dataset_to_a_bucket_at_once_all_succeed(bucket, own_cache):
@@ -83,19 +76,19 @@ def test_processes_that_write_the_same_dataset_to_a_bucket_at_once_all_succeed(b
 
 def test_what_was_not_uploaded_to_its_end_is_no_dataset(bucket, own_cache, monkeypatch):
     root = open_root(bucket)
-    uploaded: list[str] = []
+    upload = root.filesystem.put_file
 
-    def interrupted(_: str, there: str) -> None:
+    def interrupted(here: str, there: str) -> None:
         if there.endswith("schema.json"):
             raise OSError("the connection was reset")
-        uploaded.append(there)
+        upload(here, there)
 
     with monkeypatch.context() as patch:
         patch.setattr(root.filesystem, "put_file", interrupted)
         with pytest.raises(DatasetError, match=r"the connection was reset"):
             write(bucket, "wine")
     # Everything else was there by then.
-    assert len(uploaded) == 10
+    assert len(root.filesystem.find(root.path)) == 10
     assert root.digests() == []
     shutil.rmtree(own_cache)
     reference = write(bucket, "wine")

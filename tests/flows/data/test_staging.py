@@ -1,7 +1,4 @@
 import datetime as dt
-import resource
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +12,7 @@ from flows.data import staging
 from flows.data.sources import ColumnWidened, Source
 from flows.data.staging import stage
 from flows.errors import DatasetError, SourceError
+from tests.flows.data.processes import PEAK, files_limited_to, needs_proc, printed_by
 from tests.flows.data.tables import source_of, staged_table
 
 with_tmp_path = settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -101,6 +99,7 @@ def test_pieces_are_the_rows_in_order_whatever_the_batches_were(rows, batch, pie
         assert together.to_numpy().tolist() == wanted.to_numpy().tolist()
 
 
+@needs_proc
 def test_only_the_columns_asked_for_are_read(tmp_path):
     table = pa.table({f"c{place}": np.random.default_rng(place).normal(size=200_000) for place in range(20)})
     with staged_table(table, tmp_path) as staged:
@@ -111,10 +110,7 @@ def test_only_the_columns_asked_for_are_read(tmp_path):
 
 def bytes_read() -> int:
     """What this process has asked the system to read so far; ``rchar`` counts the cache too."""
-    status = Path("/proc/self/io")
-    if not status.exists():
-        pytest.skip("the bytes that a process reads are told by Linux")
-    return int(status.read_text().split()[1])
+    return int(Path("/proc/self/io").read_text().split()[1])
 
 
 def test_a_column_that_widens_is_read_again_from_the_start(tmp_path):
@@ -152,19 +148,16 @@ def test_nothing_is_left_where_the_source_fails(tmp_path):
 
 
 def test_a_disk_that_takes_no_more_is_one_line(tmp_path):
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
-    try:
-        with (
-            pytest.raises(DatasetError, match=r"File too large; free space or choose another$"),
-            staged_table({"a": np.arange(10_000)}, tmp_path),
-        ):
-            pytest.fail("it was staged")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with (
+        files_limited_to(10_000),
+        pytest.raises(DatasetError, match=r"File too large; free space or choose another$"),
+        staged_table({"a": np.arange(10_000)}, tmp_path),
+    ):
+        pytest.fail("it was staged")
     assert list(tmp_path.iterdir()) == []
 
 
+@needs_proc
 def test_memory_does_not_grow_with_the_rows(tmp_path):
     """Four hundred megabytes of rows pass through, forwards and column by column."""
     code = """
@@ -174,18 +167,12 @@ import numpy as np, pyarrow as pa
 from flows.data.sources import Source
 from flows.data.staging import stage
 
-def peak():
-    return int(next(l for l in Path("/proc/self/status").read_text().splitlines() if l.startswith("VmHWM:")).split()[1])
-
 batch = pa.record_batch({f"c{place}": np.random.default_rng(place).normal(size=50_000) for place in range(20)})
 source = Source("t", "t", batch.schema, lambda: (batch for _ in range(50)))
 before = peak()
 with stage(source, Path(sys.argv[1])) as staged:
     assert sum(len(frame) for frame in staged.chunks()) == 2_500_000
     staged.column("c3")
-print((peak() - before) // 1024)
+print(peak() - before)
 """
-    if not Path("/proc/self/status").exists():
-        pytest.skip("the peak of a process is told by Linux")
-    found = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True, text=True)
-    assert int(found.stdout) < 200  # mebibytes
+    assert int(printed_by(PEAK + code, tmp_path)) < 200 * 1024

@@ -1,11 +1,5 @@
 import json
-import os
-import resource
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,20 +13,10 @@ from flows.data.sources import Source
 from flows.data.splitting import SplitParameters
 from flows.data.store import DatasetReference, open_dataset, raw_test_rows, raw_train_sample
 from flows.errors import DatasetError, TableError
+from tests.flows.data.processes import PEAK, WRITE, files_limited_to, needs_proc, printed_by, race, start
 from tests.flows.data.tables import source_of
 from tests.flows.data.writing import write
 
-CHECKOUT = Path(__file__).parents[3]
-WRITE_WINE = """
-import sys
-from pathlib import Path
-from flows.data import store
-from tests.flows.data.writing import write as write_source
-
-def write():
-    print(write_source(sys.argv[1], "wine").path)
-"""
-RACE = "print('ready', flush=True); sys.stdin.readline(); write()"
 KILLED_MIDWAY = """
 import os, signal
 
@@ -40,50 +24,12 @@ def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 
 store.write_facts = die
-write()
+write(sys.argv[1], "wine")
 """
-
-
-def start(code: str, root: Path | str, **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", WRITE_WINE + code, str(root)],
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT), **environment},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def race(root: Path | str, **environment: str) -> list[str]:
-    """Let two processes write the same dataset at the same moment, and return where each says it is."""
-    processes = [start(RACE, root, **environment) for _ in range(2)]
-    for process in processes:
-        assert process.stdout.readline() == "ready\n", process.stderr.read()
-    for process in processes:
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    outputs = []
-    for process in processes:
-        output, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors
-        outputs.append(output.strip())
-    return outputs
 
 
 def snapshot(directory: Path) -> dict[Path, tuple[int, int]]:
     return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in directory.rglob("*") if path.is_file()}
-
-
-@contextmanager
-def files_limited_to(size: int) -> Iterator[None]:
-    """Let the operating system refuse to write beyond ``size`` bytes of a file, as it does on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.fixture(scope="module")
@@ -372,21 +318,18 @@ def test_a_dataset_that_was_never_written_is_refused(tmp_path):
     assert_says_what_to_do(raised.value, reference)
 
 
+@needs_proc
 def test_the_real_fashion_mnist_stays_bytes_and_is_ingested_within_half_a_gigabyte(fashion_mnist, tmp_path):
     code = """
-reference = write_source(Path(sys.argv[1]), sys.argv[2])
-print(reference.model_dump_json())
-# Not ru_maxrss, which a process inherits from the one that started it: here from all the tests before.
-print(next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")).split()[1])
+print(write(Path(sys.argv[1]), sys.argv[2]).model_dump_json())
+print(peak())
 """
-    command = [sys.executable, "-c", WRITE_WINE + code, str(tmp_path), fashion_mnist]
-    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
-    output = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout.splitlines()
-    dataset = open_dataset(DatasetReference.model_validate_json(output[0]))
+    reference, peak = printed_by(PEAK + WRITE + code, tmp_path, fashion_mnist).splitlines()
+    dataset = open_dataset(DatasetReference.model_validate_json(reference))
     assert dataset.rows == {"train": 51_000, "validation": 9_000, "test": 10_000}
     assert np.bincount(dataset.validation.target).tolist() == [900] * 10
     train = dataset.train
     assert train.features.dtype == np.uint8
     assert float(train.features.mean(dtype=np.float64)) == pytest.approx(train.shift, rel=1e-9)
     assert float(train.features.std(dtype=np.float64)) == pytest.approx(train.scale, rel=1e-9)
-    assert int(output[1]) < 500_000  # kilobytes
+    assert int(peak) < 500_000  # KiB

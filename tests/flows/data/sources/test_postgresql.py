@@ -5,7 +5,6 @@ import pwd
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from datetime import date, datetime
@@ -16,6 +15,7 @@ import sqlalchemy as sa
 
 from flows.data.sources import open_source
 from flows.errors import SourceError, TableError
+from tests.flows.data.processes import growth_in_reading, needs_proc
 from tests.flows.data.sources.reading import read, types
 
 PASSWORD = "s3cret word"  # noqa: S105 - of a server that lives as long as the test
@@ -135,19 +135,13 @@ def test_parameters_of_the_connection_may_stand_beside_the_table(address):
     assert read(f"{address}?application_name=tests&table=park.shrubs")[1].num_rows == 1
 
 
+@needs_proc
 def test_rows_stay_at_the_server_until_they_are_asked_for(address):
     query = "SELECT i, repeat('x', 1000) AS text FROM generate_series(1, 100000) AS i"
-    measured = (
-        "import sys\nfrom flows.data.sources import open_source\n"
-        "peak = lambda: next(int(l.split()[1]) for l in open('/proc/self/status') if l.startswith('VmHWM')) / 1024\n"
-        "source = open_source(sys.argv[1])\nbefore = peak()\n"
-        "print(sum(batch.num_rows for batch in source.batches()), peak() - before)\n"
-    )
-    command = [sys.executable, "-c", measured, f"{address}?query={query}"]
-    rows, growth = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-    assert rows == "100000"
+    rows, growth = growth_in_reading(f"{address}?query={query}")
+    assert rows == 100_000
     # All of it is 100 MB.
-    assert float(growth) < 70
+    assert growth < 70 * 1024
 
 
 @pytest.mark.parametrize(
