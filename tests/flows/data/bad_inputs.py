@@ -76,7 +76,7 @@ def rows_of(column: str, values: list[object]) -> str:
 
 CSV = [
     csv("Latin-1 in the header", "a,é,y\n1,2,0\n".encode("latin-1"), "line 1", "not UTF-8", "save the file as UTF-8"),
-    csv("Latin-1 in a row", b"a,b,y\n1,\xe9,0\n" * 1, "line 2", "not UTF-8", "save the file as UTF-8"),
+    csv("Latin-1 in a row", b"a,b,y\n1,\xe9,0\n", "line 2", "not UTF-8", "save the file as UTF-8"),
     csv("one wrong byte far down", GOOD.encode() + b"1,2,1\n" * 90_000 + b"1,\xff,1\n", "line 90042", "not UTF-8"),
     csv("UTF-16", GOOD.encode("utf-16"), "line 1", "save the file as UTF-8"),
     csv("zero bytes in the middle", GOOD.encode() + b"1,\0\0,1\n", "column 'b'", "line 42", "no number"),
@@ -339,7 +339,13 @@ SQL = [
     sql("SQL with a mistake", "?query=select a, b, y form plants", "the database refuses", "correct the query"),
     sql("SQL of an unknown column", "?query=select hue, y from plants", "hue", "correct the query"),
     sql("a table that is missing", "?table=plant", "there is no table 'plant'", "plants"),
-    sql("SQL that returns nothing", "?query=drop table plants", "plants.db"),
+    sql(
+        "SQL that changes the database",
+        "?query=drop table plants",
+        "the database refuses",
+        "readonly",
+        "correct the query",
+    ),
     sql("no table and no query", "", "which table?", "?table=NAME"),
     sql("bytes in a column", "?table=photos", "column 'photo'", "bytes"),
     sql("no row", "?query=select * from plants where a > 1000", "no rows", "choose another"),
@@ -374,8 +380,13 @@ PLACES = [
         lambda at: (at / "t.xlsx").write_bytes(b"PK"),
     ),
     BadInput("an empty directory", "parts", ("parts", "no file of a known kind"), lambda at: (at / "parts").mkdir()),
-    BadInput("a directory where a file should be", "t.npy/", ("t.npy",), lambda at: (at / "t.npy").mkdir()),
-    BadInput("a pattern without a match", "*.parquet", ("*.parquet", "no file matches", "check"), options=TARGET),
+    BadInput(
+        "a directory where a file should be",
+        "t.npy/",
+        ("t.npy", "no file of a known kind"),
+        lambda at: (at / "t.npy").mkdir(),
+    ),
+    BadInput("a pattern without a match", "*.parquet", ("*.parquet", "no file matches", "check")),
     BadInput(
         "parts of different kinds",
         "parts",
@@ -478,8 +489,7 @@ PLANS = [
 
 def split(name: str, *options: str, says: tuple[str, ...], content: str = GOOD) -> BadInput:
     """Return a case of a good table that cannot be split as is asked."""
-    write = (lambda at: (at / "plants.csv").write_text(content)) if content else None
-    return BadInput(name, "plants.csv", says, write, (*TARGET, *options))
+    return BadInput(name, "plants.csv", says, lambda at: (at / "plants.csv").write_text(content), (*TARGET, *options))
 
 
 def in_parts(words: list[str]) -> str:

@@ -101,7 +101,7 @@ def test_what_breaks_the_schema_of_an_earlier_ingestion_is_listed_before_the_lin
     assert ("┃ column" in shown) == (case.name != "a mistake in a schema")
 
 
-def test_the_table_is_as_long_as_was_asked_for_and_its_names_differ() -> None:
+def test_the_cases_are_many_and_each_has_a_name_of_its_own() -> None:
     cases = [*BAD_INPUTS, *SCHEMAS]
     assert len({case.name for case in cases}) == len(cases) >= 60
 

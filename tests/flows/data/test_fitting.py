@@ -296,72 +296,64 @@ def test_an_image_with_a_gap_is_refused(tmp_path):
 
 
 REFUSED = {
-    "a gap": ("classification", NumericPlan(missing="refuse"), [1.0, 2.0, np.nan, 4.0], "a missing value in row 3"),
+    "a gap": (NumericPlan(missing="refuse"), [1.0, 2.0, np.nan, 4.0], "a missing value in row 3"),
     "a gap among levels": (
-        "classification",
         CategoricalPlan(missing="refuse"),
         ["x", None, "x", "y"],
         "a missing value in row 2",
     ),
     "a gap among truths": (
-        "classification",
         BooleanPlan(missing="refuse"),
         pd.array([True, False, None, True], "boolean"),
         "a missing value in row 3",
     ),
     "a gap among dates": (
-        "classification",
         DatePlan(missing="refuse"),
         pd.to_datetime(["2026-01-01", None, "2026-01-02", "2026-01-03"]),
         "a missing value in row 2",
     ),
-    "infinity": ("classification", NumericPlan(), [1.0, 2.0, 3.0, -np.inf], "an infinite value in row 4"),
+    "infinity": (NumericPlan(), [1.0, 2.0, 3.0, -np.inf], "an infinite value in row 4"),
     "text among numbers": (
-        "classification",
         NumericPlan(),
         ["n/a", "2", "3", "4"],
         "'n/a', which is no number, in row 1",
     ),
-    "numbers in quotes": ("classification", NumericPlan(), ["1", "2", "3", "4"], "'1', a number stored as text, in"),
-    "a third truth": ("classification", BooleanPlan(), [0, 1, 2, 1], "2, which is neither true nor false, in row 3"),
+    "numbers in quotes": (NumericPlan(), ["1", "2", "3", "4"], "'1', a number stored as text, in"),
+    "a third truth": (BooleanPlan(), [0, 1, 2, 1], "2, which is neither true nor false, in row 3"),
     "no date": (
-        "classification",
         DatePlan(),
         ["2026-07-31", "soon", "2026-08-01", "2026-08-01"],
         "'soon', which is no date written like 2026-07-31 or 2026-07-31T09:30:00, in row 2",
     ),
     "a date written otherwise": (
-        "classification",
         DatePlan(format="%d.%m.%Y"),
         ["31.07.2026", "01.08.2026", "08/02/2026", None],
         "'08/02/2026', which is no date written as %d.%m.%Y, in row 3",
     ),
-    "a number for a date": ("classification", DatePlan(), [1, 2, 3, 4], "1, which is a number and no date, in row 1"),
+    "a number for a date": (DatePlan(), [1, 2, 3, 4], "1, which is a number and no date, in row 1"),
     "dates as categories": (
-        "classification",
         CategoricalPlan(),
         pd.to_datetime(["2026-01-01"] * 4),
         "which is no category, in row 1",
     ),
-    "nothing in the training rows": ("classification", NumericPlan(), [np.nan, np.nan, np.nan, 4.0], "no value in the"),
-    "too large": ("classification", NumericPlan(), [1.0, 2.0, 1e200, 3.0], "values too large to standardise"),
+    "nothing in the training rows": (NumericPlan(), [np.nan, np.nan, np.nan, 4.0], "no value in the"),
+    "too large": (NumericPlan(), [1.0, 2.0, 1e200, 3.0], "values too large to standardise"),
     "too large where it is not trained on": (
-        "classification",
         NumericPlan(scale="minmax"),
         [1.0, 2.0, 3.0, -1.7e308],
         "values too large to standardise",
     ),
-    "a variance that is no number": ("classification", NumericPlan(), [1e300, -1e300, 1.0, 2.0], "too large to"),
+    "a variance that is no number": (NumericPlan(), [1e300, -1e300, 1.0, 2.0], "too large to"),
 }
 
 
-@pytest.mark.parametrize(("task", "plan", "values", "message"), REFUSED.values(), ids=REFUSED)
-def test_a_column_that_cannot_be_fitted_is_refused_by_name_and_row(task, plan, values, message, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("plan", "values", "message"), REFUSED.values(), ids=REFUSED)
+def test_a_column_that_cannot_be_fitted_is_refused_by_name_and_row(plan, values, message, tmp_path, monkeypatch):
     # One row a piece: the row of a fault is counted in the table.
     monkeypatch.setattr(staging, "CHUNK_BYTES", 8)
     table = {"a": values, "label": ["x", "y", "x", "y"]}
     with pytest.raises(TableError) as caught:
-        fitted(table, plan_of(task, a=plan), np.array([True, True, True, False]), tmp_path)
+        fitted(table, plan_of(a=plan), np.array([True, True, True, False]), tmp_path)
     text = str(caught.value)
     assert text.startswith("t.csv: column 'a' has ")
     assert message in text

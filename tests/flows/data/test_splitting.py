@@ -234,7 +234,7 @@ def test_many_groups_are_split_by_the_fractions_of_rows_and_keep_their_parts(see
     order = np.random.default_rng(seed % 1000).permutation(1000)
     moved = split(frame.iloc[order].reset_index(drop=True), tmp_path, parameters, task="regression")
     assert np.array_equal(moved, parts[order])
-    # Of forty more groups, none of those that trained is tested on, but for one that the cut passes over.
+    # With forty more groups, none that trained is tested on: the cut moves among the groups for validation.
     grown = pd.concat([frame, groups_frame([5] * 40).assign(owner=lambda new: new["owner"] + 1000)], ignore_index=True)
     after = split(grown, tmp_path, parameters, task="regression")[:1000]
     assert len(set(frame["owner"][(parts == TRAIN) & (after == TEST)])) == 0

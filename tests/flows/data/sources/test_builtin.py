@@ -1,7 +1,7 @@
 import pytest
 from sklearn.datasets import load_digits, load_linnerud, load_wine
 
-from tests.flows.data.sources.reading import read
+from tests.flows.data.sources.reading import read, read_source
 
 
 def test_built_in_classes_come_under_their_original_names():
@@ -39,10 +39,4 @@ def test_linnerud_brings_three_targets():
 @pytest.mark.parametrize("name", ["breast_cancer", "diabetes", "digits", "linnerud", "wine"])
 def test_a_built_in_data_set_is_read_as_often_as_one_likes(name):
     source, first = read(name)
-    assert first.equals(source_table(source))
-
-
-def source_table(source):
-    import pyarrow as pa
-
-    return pa.Table.from_batches(source.batches(), source.schema)
+    assert first.equals(read_source(source)[1])

@@ -13,7 +13,7 @@ import pytest
 from sklearn.datasets import _openml
 
 from flows.data.sources import open_source, require_targets
-from flows.errors import SourceError
+from flows.errors import SourceError, TableError
 from tests.flows.data.sources.reading import read, types
 
 ARFF = b"""@RELATION trees
@@ -116,8 +116,11 @@ def test_a_data_set_comes_with_its_targets_and_their_gaps_and_without_row_number
 
 @pytest.mark.usefixtures("openml")
 def test_the_target_of_a_data_set_that_names_none_is_asked_for():
-    require_targets(open_source("openml:62"), ("price",))
-    assert open_source("openml:62").targets is None
+    trees = open_source("openml:62")
+    assert trees.targets is None
+    with pytest.raises(TableError, match=r"^openml:62: which column is the target\? "):
+        require_targets(trees, ())
+    assert require_targets(trees, ("price",)) == ("price",)
 
 
 def test_what_was_fetched_once_is_kept(openml):

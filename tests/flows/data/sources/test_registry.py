@@ -53,8 +53,8 @@ def test_what_would_be_refused_is_refused_before_reading(data, tmp_path, monkeyp
 
 
 def test_a_sound_source_passes(plants):
-    require_targets(open_source(plants), ("kind",))
-    require_targets(open_source("digits"), ())
+    assert require_targets(open_source(plants), ("kind",)) == ("kind",)
+    assert require_targets(open_source("digits"), ()) == ("target",)
 
 
 def test_opening_reads_no_more_than_the_first_rows(tmp_path):
