@@ -142,20 +142,26 @@ def draw(
     ends = np.cumsum(np.bincount(strata))
     for stratum in np.split(order, ends[:-1]):
         drawn = rows[stratum]
+        require_rows(staged, plan, len(drawn), len(shares) + 1)
         begin = 0
-        for part, end in zip(shares, cuts(hashes[drawn], tuple(shares.values()), staged.source.uri), strict=True):
+        for part, end in zip(shares, cuts(hashes[drawn], tuple(shares.values())), strict=True):
             parts[drawn[begin:end]] = part
             begin = end
 
 
-def cuts(hashes: np.ndarray, shares: tuple[float, ...], uri: str) -> list[int]:
-    """Return where to cut rows in hash order, so that every part has a row and the sums are rounded once."""
-    count = len(hashes)
-    if count <= len(shares):
+def require_rows(staged: Staged, plan: PreparationPlan, count: int, parts: int) -> None:
+    """Raise a TableError unless there is a row for every part that is drawn from a stratum."""
+    if count < parts:
+        is_class = plan.task != "regression"
+        rows, remedy = ("a class has", "add rows or remove the class") if is_class else ("there are", "add rows")
         raise TableError(
-            f"{uri}: a class has {count} rows, too few for one in each of {len(shares) + 1} parts; "
-            "add rows or remove the class"
+            f"{staged.source.uri}: {rows} {count} rows, too few for one in each of {parts} parts; {remedy}"
         )
+
+
+def cuts(hashes: np.ndarray, shares: tuple[float, ...]) -> list[int]:
+    """Return where to cut rows in hash order, more than shares, so that every part has a row and sums round once."""
+    count = len(hashes)
     ends = [0]
     for position, (share, until) in enumerate(zip(shares, np.cumsum(shares), strict=True)):
         last = count - len(shares) + position

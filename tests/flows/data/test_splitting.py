@@ -204,6 +204,12 @@ def test_a_class_with_a_row_too_few_is_refused(tmp_path):
         split(classes_frame([10, 2]), tmp_path)
 
 
+def test_a_regression_with_a_row_too_few_is_told_of_rows_and_of_no_class(tmp_path):
+    frame = pd.DataFrame({"a": np.arange(11.0), "part": ["test"] * 10 + ["train"], "y": np.arange(11) / 3})
+    with pytest.raises(TableError, match=r"t\.csv: there are 1 rows, too few for one in each of 2 parts; add rows$"):
+        split(frame, tmp_path, SplitParameters(by="column", column="part"), task="regression")
+
+
 groups = st.lists(st.integers(1, 30), min_size=3, max_size=25)
 
 
