@@ -1,11 +1,16 @@
 """The products against NumPy, at every size around the edges of tiles and panels, and what they leave alone."""
 
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
+from backprop.compiled import products
+from backprop.compiled.compiling import part
 from backprop.compiled.lanes import further, pointer
 from backprop.compiled.pieces import find_in_columns, find_in_rows
 from backprop.compiled.products import (
@@ -131,6 +136,18 @@ class Case:
         assert (self.panel[PANEL_SIZE:] == GUARD).all(), "behind the panel"
 
 
+def multiply(call, case: Case, mode: str, transposed: bool, extra: int) -> None:
+    left = case.a.T if transposed else case.a
+    a_row = left.shape[1] + extra
+    b_row = padded(case.columns) + ROW * (extra % 2)
+    bias = case.bias if mode == "AFFINE" else np.full_like(case.bias, np.nan)
+    call(
+        case.surrounded(left, a_row), *((UNIT, a_row) if transposed else (a_row, UNIT)),
+        case.surrounded(case.b, b_row, zeros=padded(case.columns)), b_row, case.buffer, case.row, bias, case.rows,
+        case.columns, case.inner, MODES[mode], case.panel,
+    )  # fmt: skip
+
+
 @DTYPES
 @pytest.mark.parametrize("mode", MODES)
 @settings(max_examples=25)
@@ -139,15 +156,7 @@ def test_a_product_is_numpys_in_every_mode_with_the_left_factor_either_way(
     dtype, mode, transposed, rows, columns, inner, extra, seed
 ):
     case = Case(dtype, rows, columns, inner, extra, seed)
-    left = case.a.T if transposed else case.a
-    a_row = left.shape[1] + extra
-    b_row = padded(columns) + ROW * (extra % 2)
-    bias = case.bias if mode == "AFFINE" else np.full_like(case.bias, np.nan)
-    call_product(
-        case.surrounded(left, a_row), *((UNIT, a_row) if transposed else (a_row, UNIT)),
-        case.surrounded(case.b, b_row, zeros=padded(columns)), b_row, case.buffer, case.row, bias, rows, columns, inner,
-        MODES[mode], case.panel,
-    )  # fmt: skip
+    multiply(call_product, case, mode, transposed, extra)
     case.check(mode)
 
 
@@ -202,6 +211,22 @@ def test_rows_are_summed(dtype, mode, rows, columns, extra, seed):
     case.check(mode)
 
 
+def multiply_sparse(call, case: Case, mode: str, transposed: bool, there: float, seed: int) -> SimpleNamespace:
+    """Multiply with a part of the left factor there; return what was noted of its places."""
+    case.a *= np.random.default_rng(seed).random(case.a.shape) < there
+    x = np.ascontiguousarray(case.a.T if transposed else case.a)
+    groups = case.rows // TILE_ROWS
+    places = np.full(groups * case.inner + 1 + GUARDS, -1, "int32")
+    counts = np.full(groups * (-(-case.inner // PANEL_ROWS)) + GUARDS, -1, "int32")
+    flags = np.full(x.shape[1] + 1, 77, "uint8")
+    b = case.surrounded(case.b, padded(case.columns), zeros=padded(case.columns))
+    call(
+        x.ravel(), *x.shape, case.inner, transposed, flags, places, counts, b, padded(case.columns), case.buffer,
+        case.row, case.bias, case.columns, MODES[mode], case.panel,
+    )  # fmt: skip
+    return SimpleNamespace(groups=groups, places=places, counts=counts, flags=flags)
+
+
 @DTYPES
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("mode", ["SET", "AFFINE", "DESCEND"])
@@ -217,24 +242,34 @@ def test_a_product_without_the_places_of_zeros_is_the_product_with_them(
     dtype, transposed, mode, rows, columns, inner, there, seed
 ):
     case = Case(dtype, rows, columns, inner, 0, seed)
-    draw = np.random.default_rng(seed)
-    case.a *= draw.random(case.a.shape) < there
-    x = np.ascontiguousarray(case.a.T if transposed else case.a)
-    groups, most = rows // TILE_ROWS, inner
-    places = np.full(groups * most + 1 + GUARDS, -1, "int32")
-    counts = np.full(groups * (-(-most // PANEL_ROWS)) + GUARDS, -1, "int32")
-    flags = np.full(x.shape[1] + 1, 77, "uint8")
-    b = case.surrounded(case.b, padded(columns), zeros=padded(columns))
-    call_sparse_product(
-        x.ravel(), *x.shape, most, transposed, flags, places, counts, b, padded(columns), case.buffer, case.row,
-        case.bias, columns, MODES[mode], case.panel,
-    )  # fmt: skip
+    noted = multiply_sparse(call_sparse_product, case, mode, transposed, there, seed)
     case.check(mode)
-    assert (places[-GUARDS:] == -1).all()
-    assert (counts[-GUARDS:] == -1).all()
-    assert flags[-1] == 77
-    tiles = case.a[: groups * TILE_ROWS].reshape(groups, TILE_ROWS, inner)
-    assert counts[:-GUARDS].sum() == (tiles != 0).any(axis=1).sum()
+    assert (noted.places[-GUARDS:] == -1).all()
+    assert (noted.counts[-GUARDS:] == -1).all()
+    assert noted.flags[-1] == 77
+    tiles = case.a[: noted.groups * TILE_ROWS].reshape(noted.groups, TILE_ROWS, inner)
+    assert noted.counts[:-GUARDS].sum() == (tiles != 0).any(axis=1).sum()
+
+
+@DTYPES
+def test_wide_tiles_are_numpys_and_those_of_narrow_ones_to_the_bit(dtype, monkeypatch):
+    """Whichever of the two this processor would take; over two panels, with rows and columns that fill no tile."""
+    found = []
+    for wide in (False, True):
+        monkeypatch.setattr(products, "WIDE_TILES", wide)
+        for function in (product, sparse_product):
+            monkeypatch.setattr(sys.modules[__name__], function.__name__, part(function.py_func))
+        dense, sparse = njit(call_product.py_func), njit(call_sparse_product.py_func)
+        cases = []
+        for mode in MODES:
+            for transposed in (False, True):
+                cases += [Case(dtype, 11, 5 * ROW + 3, PANEL_ROWS + 5, 1, 0) for _ in range(2)]
+                multiply(dense, cases[-2], mode, transposed, 1)
+                multiply_sparse(sparse, cases[-1], mode, transposed, 0.1, 0)
+                for case in cases[-2:]:
+                    case.check(mode)
+        found.append([case.buffer for case in cases])
+    np.testing.assert_array_equal(*found)
 
 
 @DTYPES
