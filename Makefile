@@ -26,10 +26,10 @@ lint: $(VENV)/.installed-dev  ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.installed-bench  ## Race against the peers; QUICK=1 takes three minutes, all of it twenty
+bench: $(VENV)/.installed-bench  ## Race against the peers; QUICK=1 takes three minutes, all of it fifteen
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
 
-bench-scale: $(VENV)/.installed-bench  ## How time grows with trials, width, rows, workers; QUICK=1 takes two minutes, all of it eight
+bench-scale: $(VENV)/.installed-bench  ## How time grows with trials, width, rows, workers; all of it takes three minutes
 	$(BIN)/python -m benchmarks.scale $(if $(QUICK),--quick)
 
 bench-ingest: $(VENV)/.installed  ## Race ingestion against pandas and scikit-learn on a million rows, in three minutes
