@@ -96,6 +96,9 @@ def train(
     ] = None,
     scheduler: Annotated[str | None, typer.Option(help="Address of a running Dask scheduler to use instead.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or gpu; auto is a worker's GPU if it has one.")] = "auto",
+    checkpoint_seconds: Annotated[
+        float, typer.Option(help="Least seconds between two checkpoints of a stack, for a search that is killed.")
+    ] = 30.0,
     experiment: Annotated[str | None, typer.Option(help="MLflow experiment; the dataset's name if not given.")] = None,
     model: Annotated[str | None, typer.Option(help="Registered model; the experiment's name if not given.")] = None,
     datasets: Annotated[str, typer.Option(help=DATASETS)] = "datasets",
@@ -104,7 +107,8 @@ def train(
     """Train a grid of networks, test the winner, register it.
 
     Trials that are finished already are not trained again: the same command run twice trains nothing the
-    second time. Runs go to MLflow, sqlite:///mlflow.db unless MLFLOW_TRACKING_URI says otherwise.
+    second time, and after a kill it goes on from the last checkpoint. Runs go to MLflow, sqlite:///mlflow.db
+    unless MLFLOW_TRACKING_URI says otherwise.
     """
     with _Exits(verbose):
         parameters = _parameters(
@@ -123,7 +127,13 @@ def train(
                 "test": test,
                 "seed": split_seed,
             },
-            compute={"workers": workers, "worker_memory": worker_memory, "scheduler": scheduler, "device": device},
+            compute={
+                "workers": workers,
+                "worker_memory": worker_memory,
+                "scheduler": scheduler,
+                "device": device,
+                "checkpoint_seconds": checkpoint_seconds,
+            },
         )
         _check_early(parameters)
         _settle_settings(verbose)

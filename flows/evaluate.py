@@ -20,7 +20,7 @@ from flows.ranking import Objective, objective, rank
 from flows.search import SearchOutcome
 from flows.tracking import tags
 from flows.tracking.search_runs import SearchRun, TrialRecord, finished_trials
-from flows.tracking.trial_runs import WEIGHTS_FILE
+from flows.tracking.trial_delivery import WEIGHTS_FILE
 from flows.trials import HEADS
 
 ROWS_AT_ONCE = 2**14
@@ -60,13 +60,15 @@ def evaluate(dataset: DatasetReference, outcome: SearchOutcome, run: SearchRun) 
     Raises
     ------
     RunFailedError
-        Every trial diverged.
+        Every trial diverged or failed.
     """
     opened = open_dataset(dataset)
     goal = objective(opened.task)
     found = finished_trials(run.tracking, dataset.digest)
-    records = [found[key] for key in outcome.trial_keys]
+    records = [found[key] for key in outcome.trial_keys if key not in outcome.failed]
     ranked = rank(records, goal)
+    if not records:
+        raise RunFailedError(f"all {len(outcome.failed)} trials failed: {next(iter(outcome.failed.values()))}")
     if not ranked:
         raise RunFailedError(
             f"all {len(records)} trials diverged: the loss stopped being finite; use smaller values of learning_rate"

@@ -99,6 +99,12 @@ class ComputeParameters(Strict):
     device: Literal["auto", "cpu", "gpu"] = Field(
         default="auto", description="Where a worker computes; auto is its GPU if it has one"
     )
+    checkpoint_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Least seconds between two checkpoints of a stack, from which a killed search goes on",
+    )
 
 
 class IngestParameters(Strict):

@@ -9,14 +9,13 @@ from pathlib import Path
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from flows.compute.temporary_server import TemporaryServer
 from flows.evaluate import Evaluation
 from flows.parameters import TrainParameters
-from flows.progress import listening
-from flows.ranking import Objective
+from flows.progress import SearchProgress, listening
 from flows.train import TrainReport, train
 
 SHOWN = 10
@@ -27,21 +26,19 @@ _IF_VARYING = ("optimizer", "l2", "dropout")
 
 
 class TrialsBar:
-    """A progress bar over trials with the best score so far."""
+    """A progress bar over the work of a search, with what came of it so far."""
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[best]}"),
+            TextColumn("{task.fields[rest]}"),
             TimeElapsedColumn(),
             console=console,
             transient=False,
         )
-        self._bar: TaskID = self._progress.add_task("starting", total=None, best="")
-        self._metric = ""
+        self._bar: TaskID = self._progress.add_task("starting", total=None, rest="")
 
     def __enter__(self) -> "TrialsBar":
         self._progress.start()
@@ -54,15 +51,15 @@ class TrialsBar:
         """Print a line above the bar."""
         self._progress.console.print(f"[yellow]warning:[/yellow] {escape(text)}", soft_wrap=True, highlight=False)
 
-    def search_started(self, total: int, finished_before: int, goal: Objective) -> None:
-        """Set the length of the bar."""
-        self._metric = goal.metric
-        self._progress.update(self._bar, description="trials", total=total, completed=finished_before)
-
-    def trials_advanced(self, finished: int, best: float | None) -> None:
-        """Move the bar and show the best score."""
-        score = "" if best is None else f"best {self._metric} {best:.4g}"
-        self._progress.update(self._bar, completed=finished, best=score)
+    def search_advanced(self, progress: SearchProgress) -> None:
+        """Move the bar by the work that is done, and show the counts, the best score and the time left."""
+        self._progress.update(
+            self._bar,
+            description=f"{progress.finished} of {progress.total} trials",
+            total=1.0,
+            completed=progress.share,
+            rest=" · ".join(progress.describe().split(" · ")[1:]),
+        )
 
     def search_ended(self) -> None:
         """Say that what follows is not training."""
@@ -140,10 +137,13 @@ def _trials(report: TrainReport) -> list[str]:
     else:
         before = f", {total - trained} were found finished by their key" if trained < total else ""
         first = f"Trained {trained} of {total} trials{before}{more}."
-    if not diverged:
-        return [first]
-    names = "; ".join(f"{record.name} at epoch {record.diverged_at}" for record in diverged[:3])
-    return [first, f"[yellow]{len(diverged)} diverged[/yellow] (loss no longer finite): {escape(names)}"]
+    lines = [first]
+    if diverged:
+        names = "; ".join(f"{record.name} at epoch {record.diverged_at}" for record in diverged[:3])
+        lines.append(f"[yellow]{len(diverged)} diverged[/yellow] (loss no longer finite): {escape(names)}")
+    if failed := report.outcome.failed:
+        lines.append(f"[red]{len(failed)} failed[/red]: {escape('; '.join(sorted(set(failed.values()))[:3]))}")
+    return lines
 
 
 def _registered(report: TrainReport) -> str:

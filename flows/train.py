@@ -120,7 +120,7 @@ def train_on(ingested: Ingested, parameters: TrainParameters, drift: DriftReport
         evaluation = evaluate(dataset, outcome, run)
         registered = register(tracking, evaluation.winner, dataset, name)
         seconds["evaluate"] = time.monotonic() - started
-        if outcome.trained:
+        if outcome.stacks:
             _log_cost(run, outcome, seconds)
     return TrainReport(
         dataset=dataset,

@@ -1,9 +1,10 @@
 """What a Dask worker does with a stack: open the dataset, train, record, report."""
 
+import os
 import resource
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,18 +13,21 @@ from distributed import Event, get_worker
 from pydantic import BaseModel, ConfigDict
 from threadpoolctl import threadpool_limits
 
-from backprop import EpochReport, Samples, Stack, Trial, one_hot, select_backend, train
-from backprop.backend import Backend, Device
-from backprop.halving import train_in_halves
-from backprop.optimizers import optimizer
+from backprop import Samples, one_hot, select_backend
+from backprop.backend import Device
+from flows.compute.announcer import Announcer, on_dask_worker
+from flows.compute.resumable_training import ResumableTraining
+from flows.compute.saved_stack import SavedStack, SavedStacks
 from flows.data.store import Dataset, DatasetReference, SplitArrays, open_dataset
-from flows.parameters import Hyperparameters
 from flows.ranking import objective
-from flows.tracking.search_runs import SearchRun, take_over_stack
+from flows.tracking.search_runs import SearchRun, stack_runs
 from flows.tracking.trial_runs import StackStopped, TrialRuns
-from flows.trials import DTYPE, HEADS, SHUFFLE_SEED, PlannedTrial
+from flows.trials import PlannedTrial
 
 STOP_POLL_SECONDS = 1.0
+
+SAVE_SHARE = 0.02
+"""Most of a stack's time that its checkpoints may take."""
 
 
 class StackAssignment(BaseModel):
@@ -32,11 +36,17 @@ class StackAssignment(BaseModel):
     Attributes
     ----------
     name : str
-        Says which stack of its search this is.
+        Says which stack of its search this is; a stack that is tried again keeps it.
     varying : frozenset of str
         The hyperparameters that differ within the search.
     stop_event : str
         Name of the Dask event that tells workers to stop.
+    checkpoint_seconds : float
+        Least time between two checkpoints.
+    origins : tuple of str
+        Stacks as part of which the trials may have been saved, the newest first, before this one was split off.
+    unfinished : dict of str to str
+        Runs of earlier attempts to go on with, by trial key.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -48,6 +58,9 @@ class StackAssignment(BaseModel):
     run: SearchRun
     device: Device
     stop_event: str
+    checkpoint_seconds: float = 30.0
+    origins: tuple[str, ...] = ()
+    unfinished: dict[str, str] = {}
 
     @property
     def progress_topic(self) -> str:
@@ -79,44 +92,58 @@ class StackOutcome(BaseModel):
 
 
 def train_assignment(assignment: StackAssignment) -> StackOutcome:
-    """Train a stack on this worker and record each of its trials in MLflow while it trains.
+    """Train a stack on this worker, record each of its trials in MLflow, and save where it is every now and then.
 
     Raises
     ------
     StackStopped
-        The search was interrupted; the trials end as KILLED.
+        The search was interrupted; the trials end as KILLED, and go on from here when it is started again.
     DatasetError
         The dataset is not where the reference says, or is damaged.
+    DiskFullError
+        There is no space for weights, a checkpoint or MLflow's database.
+    TrackingError
+        MLflow did not answer for too long; what it was to be told is saved.
     """
     started = time.monotonic()
     training_seconds = 0.0
+    # An attempt that is repeated by the HTTP client could make a run twice; deliveries are tried again with care.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     dataset = open_dataset(assignment.dataset)
-    finished = take_over_stack(assignment.run, assignment.name)
-    trials = tuple(trial for trial in assignment.trials if trial.key not in finished)
+    left = stack_runs(assignment.run, assignment.name)
+    trials = tuple(trial for trial in assignment.trials if trial.key not in left or not left[trial.key].finished)
+    unfinished = assignment.unfinished | {key: found.run_id for key, found in left.items()}
+    files = SavedStacks(assignment.dataset, assignment.run)
     stop = _StopFlag(assignment.stop_event)
-    with (
-        threadpool_limits(limits=1, user_api="blas"),
-        TrialRuns(
-            assignment.run.tracking,
-            assignment.run.run_id,
-            assignment.name,
-            dataset,
-            trials,
-            assignment.varying,
-        ) as runs,
-    ):
-        training, validation = _samples(assignment.dataset)
+    with threadpool_limits(limits=1, user_api="blas"), tempfile.TemporaryDirectory(prefix="backprop-") as directory:
+        saved = _last_saved(files, assignment, Path(directory))
         backend = select_backend(assignment.device)
-        reports = _reports(_stack(trials, dataset), training, validation, backend) if trials else iter(())
-        while True:
-            epoch_started = time.monotonic()
-            report = next(reports, None)
-            training_seconds += time.monotonic() - epoch_started
-            if report is None:
-                break
-            runs.record(report)
-            _announce(assignment, dataset, report)
-            stop.check()
+        training = ResumableTraining(trials, dataset.task, _samples(assignment.dataset), backend, saved)
+        with TrialRuns(
+            assignment.run, assignment.name, dataset, trials, assignment.varying, unfinished, training.news
+        ) as runs:
+            keeper = _Keeper(files, assignment, training, runs)
+            announcer = Announcer(assignment.progress_topic, objective(dataset.task), dataset.preparation.metric_unit)
+            announcer.ended_before(training.news)
+            reports = training.reports()
+            while True:
+                epoch_started = time.monotonic()
+                report = next(reports, None)
+                training_seconds += time.monotonic() - epoch_started
+                if report is None:
+                    break
+                runs.record(report)
+                announcer.trained(trials, report)
+                try:
+                    stop.check()
+                except StackStopped:
+                    keeper.save()
+                    raise
+                keeper.save_if_due()
+            announcer.send()
+            if runs.is_unreachable:
+                keeper.save()
+    files.discard(assignment.name)
     return StackOutcome(
         name=assignment.name,
         worker=_worker_address(),
@@ -127,32 +154,9 @@ def train_assignment(assignment: StackAssignment) -> StackOutcome:
     )
 
 
-def _reports(stack: Stack, training: Samples, validation: Samples, backend: Backend) -> Iterator[EpochReport]:
-    """Train a stack, or, where it does not fit into the device's memory, its halves."""
-    return train_in_halves(lambda part: train(part, training, validation, backend), stack, backend)
-
-
-def _stack(trials: Sequence[PlannedTrial], dataset: Dataset) -> Stack:
-    first = trials[0]
-    return Stack(
-        architecture=first.architecture,
-        batch_size=first.hyperparameters.batch_size,
-        trials=tuple(_trial(trial.hyperparameters) for trial in trials),
-        task=HEADS[dataset.task].measured_as,
-        shuffle_seed=SHUFFLE_SEED,
-        dtype=DTYPE,
-    )
-
-
-def _trial(chosen: Hyperparameters) -> Trial:
-    return Trial(
-        chosen.learning_rate,
-        chosen.epochs,
-        chosen.seed,
-        optimizer=optimizer(chosen.optimizer),
-        l2=chosen.l2,
-        dropout=chosen.dropout,
-    )
+def _last_saved(files: SavedStacks, assignment: StackAssignment, directory: Path) -> SavedStack | None:
+    found = (files.load(name, directory) for name in (assignment.name, *assignment.origins))
+    return next((saved for saved in found if saved is not None), None)
 
 
 @lru_cache(maxsize=2)
@@ -174,7 +178,7 @@ class _StopFlag:
     """Looks, at most once a second, whether the search was interrupted: cancelling does not stop a running task."""
 
     def __init__(self, name: str) -> None:
-        self._event = Event(name) if _on_dask_worker() else None
+        self._event = Event(name) if on_dask_worker() else None
         self._next = time.monotonic() + STOP_POLL_SECONDS
 
     def check(self) -> None:
@@ -190,26 +194,30 @@ class _StopFlag:
         self._next = time.monotonic() + STOP_POLL_SECONDS
 
 
-def _announce(assignment: StackAssignment, dataset: Dataset, report: EpochReport) -> None:
-    if not _on_dask_worker():
-        return
-    goal = objective(dataset.task)
-    scores = report.metrics[goal.metric] * (dataset.preparation.metric_unit if goal.metric.endswith("/rmse") else 1)
-    finite = scores[np.isfinite(scores)]
-    best = None if not len(finite) else float(finite.max() if goal.maximise else finite.min())
-    get_worker().log_event(assignment.progress_topic, {"finished": len(report.finished), "best": best})
+class _Keeper:
+    """Saves a stack every now and then, and takes no more than a share of the time for it."""
 
+    def __init__(
+        self, files: SavedStacks, assignment: StackAssignment, training: ResumableTraining, runs: TrialRuns
+    ) -> None:
+        self._files, self._training, self._runs = files, training, runs
+        self._name, self._seconds = assignment.name, assignment.checkpoint_seconds
+        self._next = time.monotonic() + self._seconds
 
-def _on_dask_worker() -> bool:
-    try:
-        get_worker()
-    except ValueError:
-        return False
-    return True
+    def save_if_due(self) -> None:
+        if time.monotonic() >= self._next:
+            self.save()
+
+    def save(self) -> None:
+        started = time.monotonic()
+        trials, state = self._training.state()
+        self._files.save(self._name, trials, state, self._runs.news())
+        now = time.monotonic()
+        self._next = now + max(self._seconds, (now - started) / SAVE_SHARE)
 
 
 def _worker_address() -> str:
-    return str(get_worker().address) if _on_dask_worker() else "local"
+    return str(get_worker().address) if on_dask_worker() else "local"
 
 
 def _peak_bytes() -> int:

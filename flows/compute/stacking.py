@@ -42,6 +42,16 @@ def trial_bytes(trial: PlannedTrial) -> int:
     return ITEM_BYTES * trial.architecture.parameter_count * (2 * (1 + memories) + 1)
 
 
+def work(trial: PlannedTrial) -> int:
+    """Return the multiplications of a trial, up to a factor that all trials on a dataset share."""
+    return epoch_work(trial) * trial.hyperparameters.epochs
+
+
+def epoch_work(trial: PlannedTrial) -> int:
+    """Return the multiplications of one epoch of a trial, up to the same factor."""
+    return trial.architecture.parameter_count
+
+
 def _cut(group: list[PlannedTrial], most: int) -> list[list[PlannedTrial]]:
     """Cut into the fewest pieces of at most `most`, as equal as they can be."""
     pieces = -(-len(group) // most)
@@ -50,5 +60,4 @@ def _cut(group: list[PlannedTrial], most: int) -> list[list[PlannedTrial]]:
 
 
 def _work(stack: list[PlannedTrial]) -> int:
-    """Multiplications of a stack, up to a factor that all stacks of a dataset share."""
-    return sum(trial.architecture.parameter_count * trial.hyperparameters.epochs for trial in stack)
+    return sum(work(trial) for trial in stack)

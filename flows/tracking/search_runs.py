@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -26,6 +27,13 @@ class SearchRun(BaseModel):
 
     tracking: Tracking
     run_id: str
+
+
+class TrialRun(NamedTuple):
+    """A trial's run, and whether it finished."""
+
+    run_id: str
+    finished: bool
 
 
 @dataclass(frozen=True)
@@ -100,16 +108,31 @@ def end_running_trials(run: SearchRun, status: str, reason: str, stack: str | No
     return len(stranded)
 
 
-def take_over_stack(run: SearchRun, stack: str) -> frozenset[str]:
-    """Prepare to train a stack, perhaps after a worker died on it: return the keys of its trials that are finished.
+def unfinished_runs(run: SearchRun) -> dict[str, str]:
+    """Return the runs of a search's trials that did not finish, by trial key: training goes on in them."""
+    where = f"tags.`{tags.PARENT}` = '{run.run_id}' and attributes.status != 'FINISHED'"
+    found = _search(run.tracking.client(), run.tracking, where)
+    return {trial.data.tags[tags.TRIAL_KEY]: str(trial.info.run_id) for trial in found}
 
-    What the dead worker left RUNNING ends as KILLED. A scheduler of the user's own may hand a dead worker's
-    task to another without telling us, so this is asked by whoever starts a stack.
+
+def stack_runs(run: SearchRun, stack: str) -> dict[str, TrialRun]:
+    """Return the runs of a stack's trials by trial key, whatever became of them.
+
+    A scheduler of the user's own may hand a dead worker's task to another without telling us, so this is asked by
+    whoever starts a stack.
     """
-    end_running_trials(run, "KILLED", "its worker died", stack)
     where = f"tags.`{tags.PARENT}` = '{run.run_id}' and tags.`{tags.STACK}` = '{stack}'"
-    where += " and attributes.status = 'FINISHED'"
-    return frozenset(trial.data.tags[tags.TRIAL_KEY] for trial in _search(run.tracking.client(), run.tracking, where))
+    return {
+        trial.data.tags[tags.TRIAL_KEY]: TrialRun(str(trial.info.run_id), trial.info.status == "FINISHED")
+        for trial in _search(run.tracking.client(), run.tracking, where)
+    }
+
+
+def fail_trial(run: SearchRun, run_id: str, reason: str) -> None:
+    """End the run of a trial as FAILED, whatever its end was before."""
+    client = run.tracking.client()
+    client.set_tag(run_id, tags.FAILURE, reason[:500])
+    client.set_terminated(run_id, status="FAILED")
 
 
 def finished_trials(tracking: Tracking, digest: str) -> dict[str, TrialRecord]:
