@@ -29,6 +29,10 @@ class ClusterError(InputError):
     """A Dask scheduler that does not answer or has no workers."""
 
 
+class SearchRunningError(InputError):
+    """The same search is running in another process, whose runs and checkpoints must be left alone."""
+
+
 class DiskFullError(InputError):
     """There is no space left for a checkpoint, for weights or for MLflow's database; nothing finished is lost."""
 

@@ -162,7 +162,7 @@ def _assign(
             varying=varying,
             run=run,
             device=compute.device,
-            stop_event=f"backprop-stop-{execution}",
+            execution=execution,
             checkpoint_seconds=compute.checkpoint_seconds,
             unfinished={trial.key: runs[trial.key] for trial in stack.trials if trial.key in runs},
         )

@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from backprop import Samples, one_hot, select_backend
 from backprop.backend import Device
 from flows.compute.announcer import Announcer, on_dask_worker
+from flows.compute.lease import Lease
 from flows.compute.resumable_training import ResumableTraining
 from flows.compute.saved_stack import SavedStack, SavedStacks
 from flows.data.store import Dataset, DatasetReference, SplitArrays, open_dataset
@@ -39,8 +40,8 @@ class StackAssignment(BaseModel):
         Says which stack of its search this is; a stack that is tried again keeps it.
     varying : frozenset of str
         The hyperparameters that differ within the search.
-    stop_event : str
-        Name of the Dask event that tells workers to stop.
+    execution : str
+        The run of the search that this is part of: a search that is started again has another.
     checkpoint_seconds : float
         Least time between two checkpoints.
     origins : tuple of str
@@ -57,10 +58,15 @@ class StackAssignment(BaseModel):
     varying: frozenset[str]
     run: SearchRun
     device: Device
-    stop_event: str
+    execution: str
     checkpoint_seconds: float = 30.0
     origins: tuple[str, ...] = ()
     unfinished: dict[str, str] = {}
+
+    @property
+    def stop_event(self) -> str:
+        """Name of the Dask event that tells workers to stop."""
+        return f"backprop-stop-{self.execution}"
 
     @property
     def progress_topic(self) -> str:
@@ -114,8 +120,13 @@ def train_assignment(assignment: StackAssignment) -> StackOutcome:
     trials = tuple(trial for trial in assignment.trials if trial.key not in left or not left[trial.key].finished)
     unfinished = assignment.unfinished | {key: found.run_id for key, found in left.items()}
     files = SavedStacks(assignment.dataset, assignment.run)
-    stop = _StopFlag(assignment.stop_event)
-    with threadpool_limits(limits=1, user_api="blas"), tempfile.TemporaryDirectory(prefix="backprop-") as directory:
+    lease = Lease(assignment.dataset, assignment.run, assignment.execution, assignment.name)
+    stop = _StopFlag(assignment.stop_event, lease)
+    with (
+        lease,
+        threadpool_limits(limits=1, user_api="blas"),
+        tempfile.TemporaryDirectory(prefix="backprop-") as directory,
+    ):
         saved = _last_saved(files, assignment, Path(directory))
         backend = select_backend(assignment.device)
         training = ResumableTraining(trials, dataset.task, _samples(assignment.dataset), backend, saved)
@@ -177,11 +188,14 @@ def samples_of(part: SplitArrays, dataset: Dataset) -> Samples:
 class _StopFlag:
     """Looks, at most once a second, whether the search was interrupted: cancelling does not stop a running task."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, lease: Lease) -> None:
         self._event = Event(name) if on_dask_worker() else None
+        self._lease = lease
         self._next = time.monotonic() + STOP_POLL_SECONDS
 
     def check(self) -> None:
+        if self._lease.is_lost:
+            raise StackStopped("the search was started again while this stack trained")
         if self._event is None or time.monotonic() < self._next:
             return
         try:

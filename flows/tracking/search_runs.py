@@ -10,6 +10,7 @@ from mlflow.entities import Run
 from pydantic import BaseModel, ConfigDict
 
 from flows.data.store import Dataset
+from flows.errors import SearchRunningError
 from flows.parameters import Space
 from flows.tracking import tags
 from flows.tracking.inputs import dataset_inputs
@@ -69,6 +70,9 @@ def search_run(tracking: Tracking, dataset: Dataset, space_name: str, space: Spa
     run = SearchRun(tracking=tracking, run_id=run_id)
     try:
         yield run
+    except SearchRunningError:
+        # The run is that of the search that is running.
+        raise
     except BaseException as error:
         status = "FAILED" if isinstance(error, Exception) else "KILLED"
         reason = f"{type(error).__name__}: {error}"

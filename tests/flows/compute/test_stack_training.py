@@ -40,7 +40,7 @@ def assignment(dataset: Dataset, run: SearchRun, trials: list[PlannedTrial]) -> 
         varying=frozenset({"learning_rate", "seed"}),
         run=run,
         device="cpu",
-        stop_event="stop",
+        execution="first",
     )
 
 
