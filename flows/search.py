@@ -4,6 +4,7 @@ import queue
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
@@ -22,14 +23,14 @@ from flows.compute.clusters import connect, slots, task_runner
 from flows.compute.devices import smallest_device
 from flows.compute.stack_training import StackAssignment, StackOutcome, train_assignment
 from flows.compute.stacking import pack
-from flows.data.store import DatasetReference, open_dataset
+from flows.data.store import Dataset, DatasetReference, open_dataset
 from flows.errors import RunFailedError
 from flows.parameters import ComputeParameters, Space
+from flows.planning import Members, SearchPlan, plan_search
 from flows.progress import ProgressListener, progress_listener
-from flows.ranking import Objective, objective
-from flows.spaces import expand
-from flows.tracking.search_runs import SearchRun, end_running_trials, finished_trials, reopen
-from flows.trials import plan_trial, varying_names
+from flows.ranking import Objective, objective, rank
+from flows.tracking.search_runs import SearchRun, TrialRecord, end_running_trials, finished_on, reopen
+from flows.trials import PlannedTrial
 
 MOST_ATTEMPTS = 3
 """How often a stack is tried if its worker dies each time."""
@@ -40,17 +41,26 @@ class SearchOutcome(BaseModel):
 
     Attributes
     ----------
-    trial_keys : tuple of str
-        Every trial of the space, in its order.
+    configurations : tuple of Members
+        Every configuration of the space, in its order, with the keys of its trials.
+    refit : str or None
+        Of a cross-validation the key of the winner's trial on all training rows; None too if every one diverged.
     trained : int
         Trials trained by this run of the search; the others were finished before.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    trial_keys: tuple[str, ...]
+    configurations: tuple[Members, ...]
+    refit: str | None = None
     trained: int
     stacks: tuple[StackOutcome, ...]
+
+    @property
+    def trial_keys(self) -> tuple[str, ...]:
+        """Every trial of the search, the refit at last."""
+        keys = tuple(key for members in self.configurations for key in members.trial_keys)
+        return keys if self.refit is None else (*keys, self.refit)
 
 
 @task(name="train-stack", task_run_name="{assignment.name}", persist_result=False)
@@ -65,8 +75,16 @@ def train_stack(assignment: StackAssignment) -> StackOutcome:
     task_runner=task_runner(ComputeParameters()),
     persist_result=False,
 )
-def search(dataset: DatasetReference, space: Space, run: SearchRun, compute: ComputeParameters) -> SearchOutcome:
-    """Train every trial of a space on a dataset that is not finished yet, one task run a stack.
+def search(
+    dataset: DatasetReference,
+    space: Space,
+    run: SearchRun,
+    compute: ComputeParameters,
+    folds: tuple[DatasetReference, ...] = (),
+) -> SearchOutcome:
+    """Train every trial of a space that is not finished yet, one task run a stack; on the dataset, or on its folds.
+
+    After a cross-validation the best configuration is trained once more, on all training rows.
 
     Raises
     ------
@@ -77,42 +95,90 @@ def search(dataset: DatasetReference, space: Space, run: SearchRun, compute: Com
     RunFailedError
         A stack failed. The others were trained to their end first, and are found finished next time.
     """
+    if len(folds) != (space.folds or 0):
+        raise ValueError(f"the space asks for {space.folds or 0} folds, and {len(folds)} were ingested")
     opened = open_dataset(dataset)
     goal = objective(opened.task)
-    hyperparameters = expand(space)
-    trials = [plan_trial(opened, chosen) for chosen in hyperparameters]
-    finished = finished_trials(run.tracking, dataset.digest)
-    remaining = [trial for trial in trials if trial.key not in finished]
-    before = [finished[trial.key].metrics for trial in trials if trial.key in finished]
-    scores = [metrics[goal.metric] for metrics in before if goal.metric in metrics]
-    get_run_logger().info("%d trials, %d of them finished before", len(trials), len(trials) - len(remaining))
+    plan = plan_search(space, [open_dataset(fold) for fold in folds] or [opened])
+    datasets = (dataset, *folds)
+    finished = finished_on(run.tracking, datasets)
+    remaining = [trial for trial in plan.trials if trial.key not in finished]
+    before = [finished[trial.key] for trial in plan.trials if trial.key in finished]
+    total = len(plan.trials) + bool(folds)
+    get_run_logger().info("%d trials, %d of them finished before", len(plan.trials), len(before))
 
-    listener = progress_listener()
-    listener.search_started(len(trials), len(before), goal)
-    outcomes: list[StackOutcome] = []
-    if remaining:
-        reopen(run)
+    training = _Training(datasets, plan.varying, run, compute, progress_listener(), goal)
+    training.listener.search_started(total, len(before), goal)
+    outcomes = training.to_end(remaining, before)
+    refit = None
+    if folds:
+        finished = finished_on(run.tracking, datasets)
+        refit = _refit(plan, finished, goal, opened)
+        records = [finished[trial.key] for trial in plan.trials]
+        if refit is not None and refit.key in finished:
+            training.listener.trials_advanced(total, _best(records, goal))
+        elif refit is not None:
+            remaining.append(refit)
+            outcomes += training.to_end([refit], records)
+    training.listener.search_ended()
+    return SearchOutcome(
+        configurations=plan.configurations,
+        refit=None if refit is None else refit.key,
+        trained=len(remaining),
+        stacks=tuple(outcomes),
+    )
+
+
+def _refit(
+    plan: SearchPlan, finished: dict[str, TrialRecord], goal: Objective, dataset: Dataset
+) -> PlannedTrial | None:
+    """Return the winner of a cross-validation as a trial on the dataset itself; None if every one diverged."""
+    ranked = rank(plan.candidates(finished), goal)
+    return plan.refit(ranked[0], dataset) if ranked else None
+
+
+@dataclass(frozen=True)
+class _Training:
+    """Trains what is left of a search, on the dataset whose place in ``datasets`` is a trial's fold."""
+
+    datasets: tuple[DatasetReference, ...]
+    varying: frozenset[str]
+    run: SearchRun
+    compute: ComputeParameters
+    listener: ProgressListener
+    goal: Objective
+
+    def to_end(self, trials: list[PlannedTrial], before: list[TrialRecord]) -> list[StackOutcome]:
+        """Train trials, those ``before`` having finished already."""
+        if not trials:
+            return []
+        reopen(self.run)
         # What a search of this space left open when its process was killed, which could end nothing itself.
-        end_running_trials(run, "KILLED", "the search that trained it was killed")
+        end_running_trials(self.run, "KILLED", "the search that trained it was killed")
         client = connect(_runner())
         # Two searches of one space at a time, or one after another, must not take each other's stacks for their own.
         execution = uuid4().hex[:8]
         assignments = [
             StackAssignment(
                 name=f"stack-{execution}-{place}",
-                dataset=dataset,
+                dataset=self.datasets[stack[0].fold],
                 trials=tuple(stack),
-                varying=varying_names(hyperparameters),
-                run=run,
-                device=compute.device,
+                varying=self.varying,
+                run=self.run,
+                device=self.compute.device,
                 stop_event=f"backprop-stop-{execution}",
             )
-            for place, stack in enumerate(pack(remaining, slots(client), smallest_device(client, compute.device)))
+            for place, stack in enumerate(pack(trials, slots(client), smallest_device(client, self.compute.device)))
         ]
-        with _progress(client, assignments[0].progress_topic, listener, goal, len(before), scores):
-            outcomes = _StackRuns(client, assignments).to_end()
-    listener.search_ended()
-    return SearchOutcome(trial_keys=tuple(t.key for t in trials), trained=len(remaining), stacks=tuple(outcomes))
+        best = _best(before, self.goal)
+        with _progress(client, assignments[0].progress_topic, self.listener, self.goal, len(before), best):
+            return _StackRuns(client, assignments).to_end()
+
+
+def _best(records: list[TrialRecord], goal: Objective) -> float | None:
+    """Return the best score of a single trial; None if none has one."""
+    scores = [record.metrics[goal.metric] for record in records if goal.metric in record.metrics]
+    return (max(scores) if goal.maximise else min(scores)) if scores else None
 
 
 def _runner() -> DaskTaskRunner:
@@ -191,10 +257,9 @@ class _StackRuns:
 
 @contextmanager
 def _progress(
-    client: Client, topic: str, listener: ProgressListener, goal: Objective, finished: int, scores: list[float]
+    client: Client, topic: str, listener: ProgressListener, goal: Objective, finished: int, best: float | None
 ) -> Iterator[None]:
     """Pass what the workers announce on to a listener, summed up."""
-    best = (max(scores) if goal.maximise else min(scores)) if scores else None
 
     def hear(event: tuple[float, dict[str, Any]]) -> None:
         nonlocal finished, best

@@ -18,7 +18,7 @@ from flows.tracking import tags
 from flows.tracking.artifacts import local_directory
 from flows.tracking.inputs import dataset_inputs
 from flows.tracking.store import Tracking
-from flows.trials import DTYPE, SHUFFLE_SEED, PlannedTrial, describe, widths
+from flows.trials import DTYPE, SHUFFLE_SEED, PlannedTrial, configuration_key, describe, widths
 
 WEIGHTS_FILE = "weights.safetensors"
 
@@ -127,10 +127,13 @@ class TrialRuns:
     def _create(self, trial: PlannedTrial) -> str:
         run = self._client.create_run(
             self._experiment_id,
-            run_name=describe(trial.hyperparameters, self._varying),
+            run_name=_name(trial, self._varying),
             tags={
                 tags.PARENT: self._parent_run_id,
                 tags.TRIAL_KEY: trial.key,
+                tags.CONFIGURATION: configuration_key(trial.hyperparameters),
+                tags.FOLD: str(trial.fold),
+                **({tags.REFIT: "true"} if trial.refit else {}),
                 tags.STACK: self._stack,
                 tags.DATASET: self._dataset.reference.name,
                 tags.DATASET_DIGEST: self._dataset.reference.digest,
@@ -187,6 +190,12 @@ class TrialRuns:
             self._client.log_artifact(self._open[place], str(path))
 
 
+def _name(trial: PlannedTrial, varying: frozenset[str]) -> str:
+    """Return what a trial's run is called: what differs from its siblings, the fold at last."""
+    last = [f"fold {trial.fold}"] if trial.fold else ["refit"] if trial.refit else []
+    return " · ".join([describe(trial.hyperparameters, varying), *last])
+
+
 def _parameters(trial: PlannedTrial) -> dict[str, object]:
     """Return a trial's MLflow params: every trial has every key, and numbers are numbers."""
     architecture = trial.architecture
@@ -200,4 +209,5 @@ def _parameters(trial: PlannedTrial) -> dict[str, object]:
         "loss": architecture.loss,
         "shuffle_seed": SHUFFLE_SEED,
         "dtype": DTYPE,
+        "fold": trial.fold,
     }
