@@ -13,9 +13,10 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from backprop import __version__
+from flows.configurations import configurations
 from flows.errors import InputError, SpaceError
 from flows.parameters import TrainParameters, describe_validation_error
-from flows.spaces import bundled_spaces, expand, load_space
+from flows.spaces import bundled_spaces, load_space
 
 BAD_INPUT = 2
 FAILED = 1
@@ -170,7 +171,7 @@ def _check_early(parameters: TrainParameters) -> None:
     require_split_column(source, targets, parameters.split)
     open_root(parameters.datasets)
     try:
-        expand(load_space(parameters.space))
+        configurations(load_space(parameters.space))
     except SpaceError as error:
         where = "" if parameters.space in str(error) else f"{parameters.space}: "
         raise SpaceError(f"{where}{error}") from error

@@ -6,6 +6,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from backprop.activations import activation
 from backprop.optimizers import optimizer
+from flows.data.folds import FoldCount
 from flows.data.splitting import SplitParameters
 
 TaskChoice = Literal["auto", "classification", "regression", "multilabel"]
@@ -82,6 +83,8 @@ class Space(Strict):
     """A search space, as a YAML file holds it."""
 
     grid: Grid
+    folds: FoldCount | None = Field(default=None, description="Folds of a cross-validation; none if empty")
+    seeds: int = Field(default=1, ge=1, le=1000, description="Trials of each configuration, its own seed and the next")
 
 
 class ComputeParameters(Strict):

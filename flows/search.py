@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import uuid4
 
 from distributed import Client
@@ -14,25 +14,26 @@ from pydantic import BaseModel, ConfigDict
 
 from flows.compute.clusters import connect, slots, task_runner
 from flows.compute.devices import DeviceFacts, smallest_device
+from flows.compute.lease import SEARCH, Lease, LeaseFiles
 from flows.compute.saved_stack import SavedStacks, StackFacts
 from flows.compute.stack_runs import StackRuns
 from flows.compute.stack_training import StackAssignment, StackOutcome
 from flows.compute.stacking import epoch_work, pack, work
-from flows.data.store import DatasetReference, open_dataset
+from flows.data.store import Dataset, DatasetReference, open_dataset
 from flows.parameters import ComputeParameters, Space
-from flows.progress import ProgressCount, SearchProgress, progress_listener
+from flows.planning import Members, SearchPlan, plan_search
+from flows.progress import ProgressCount, ProgressListener, SearchProgress, progress_listener
 from flows.progress_artifact import ProgressArtifact
-from flows.ranking import Objective, objective
-from flows.spaces import expand
+from flows.ranking import Objective, objective, rank
 from flows.tracking.search_runs import (
     SearchRun,
     TrialRecord,
     end_running_trials,
-    finished_trials,
+    finished_on,
     reopen,
     unfinished_runs,
 )
-from flows.trials import PlannedTrial, plan_trial, varying_names
+from flows.trials import PlannedTrial
 
 
 class SearchOutcome(BaseModel):
@@ -40,8 +41,10 @@ class SearchOutcome(BaseModel):
 
     Attributes
     ----------
-    trial_keys : tuple of str
-        Every trial of the space, in its order.
+    configurations : tuple of Members
+        Every configuration of the space, in its order, with the keys of its trials.
+    refit : str or None
+        Of a cross-validation the key of the winner's trial on all training rows; None too if every one diverged.
     trained : int
         Trials trained by this run of the search; the others were finished before, or failed.
     failed : dict of str to str
@@ -50,10 +53,17 @@ class SearchOutcome(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    trial_keys: tuple[str, ...]
+    configurations: tuple[Members, ...]
+    refit: str | None = None
     trained: int
     failed: dict[str, str] = {}
     stacks: tuple[StackOutcome, ...]
+
+    @property
+    def trial_keys(self) -> tuple[str, ...]:
+        """Every trial of the search, the refit at last."""
+        keys = tuple(key for members in self.configurations for key in members.trial_keys)
+        return keys if self.refit is None else (*keys, self.refit)
 
 
 @flow(
@@ -62,8 +72,16 @@ class SearchOutcome(BaseModel):
     task_runner=task_runner(ComputeParameters()),
     persist_result=False,
 )
-def search(dataset: DatasetReference, space: Space, run: SearchRun, compute: ComputeParameters) -> SearchOutcome:
-    """Train every trial of a space on a dataset that is not finished yet, one task run a stack.
+def search(
+    dataset: DatasetReference,
+    space: Space,
+    run: SearchRun,
+    compute: ComputeParameters,
+    folds: tuple[DatasetReference, ...] = (),
+) -> SearchOutcome:
+    """Train every trial of a space that is not finished yet, one task run a stack; on the dataset, or on its folds.
+
+    After a cross-validation the best configuration is trained once more, on all training rows.
 
     Raises
     ------
@@ -71,47 +89,125 @@ def search(dataset: DatasetReference, space: Space, run: SearchRun, compute: Com
         The space has no trials.
     ClusterError
         There is no cluster to train on.
+    SearchRunningError
+        The same search is running.
     RunFailedError
         A stack failed. The others were trained to their end first, and are found finished next time.
     """
+    if len(folds) != (space.folds or 0):
+        raise ValueError(f"the space asks for {space.folds or 0} folds, and {len(folds)} were ingested")
     opened = open_dataset(dataset)
-    goal = objective(opened.task)
-    hyperparameters = expand(space)
-    trials = [plan_trial(opened, chosen) for chosen in hyperparameters]
-    finished = finished_trials(run.tracking, dataset.digest)
-    remaining = [trial for trial in trials if trial.key not in finished]
-    before = [finished[trial.key] for trial in trials if trial.key in finished]
-    get_run_logger().info("%d trials, %d of them finished before", len(trials), len(trials) - len(remaining))
+    plan = plan_search(space, [open_dataset(fold) for fold in folds] or [opened])
+    training = _Training((dataset, *folds), plan, run, compute, objective(opened.task), progress_listener())
+    training.train(plan.trials)
+    refit = _refit(plan, training, opened) if folds else None
+    if refit is not None:
+        training.train((*plan.trials, refit))
+    training.listener.search_ended()
+    return SearchOutcome(
+        configurations=plan.configurations,
+        refit=None if refit is None else refit.key,
+        trained=training.trained,
+        failed=training.failed,
+        stacks=tuple(training.outcomes),
+    )
 
-    listener = progress_listener()
-    begin = _begin(len(trials), before, goal)
-    outcomes: list[StackOutcome] = []
-    failed: dict[str, str] = {}
-    if remaining:
-        reopen(run)
+
+def _refit(plan: SearchPlan, training: "_Training", dataset: Dataset) -> PlannedTrial | None:
+    """Return the winner of a cross-validation as a trial on the dataset itself; None if none has a rank."""
+    ranked = rank(plan.candidates(training.finished()), training.goal)
+    return plan.refit(ranked[0], dataset) if ranked else None
+
+
+@dataclass
+class _Training:
+    """Trains what is left of a search, each trial on the dataset whose place in ``datasets`` is its fold."""
+
+    datasets: tuple[DatasetReference, ...]
+    plan: SearchPlan
+    run: SearchRun
+    compute: ComputeParameters
+    goal: Objective
+    listener: ProgressListener
+    outcomes: list[StackOutcome] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    trained: int = 0
+
+    def finished(self) -> dict[str, TrialRecord]:
+        """Return the finished trials by key, those of other searches on the same datasets included."""
+        return finished_on(self.run.tracking, self.datasets)
+
+    def train(self, trials: tuple[PlannedTrial, ...]) -> None:
+        """Train those of the search's trials so far that are not finished."""
+        found = self.finished()
+        if all(trial.key in found for trial in trials):
+            self._nothing_left(trials, found)
+            return
+        # Two searches of one space at a time, or one after another, must not take each other's stacks for their own.
+        execution = uuid4().hex[:8]
+        LeaseFiles(self.datasets[0], self.run).take_over(execution)
+        with Lease(self.datasets[0], self.run, execution, SEARCH):
+            # Only now does nobody else write: what was left of a search that was killed may have finished some.
+            self._train_rest(trials, self.finished(), execution)
+
+    def _train_rest(self, trials: tuple[PlannedTrial, ...], found: dict[str, TrialRecord], execution: str) -> None:
+        remaining = [trial for trial in trials if trial.key not in found]
+        get_run_logger().info("%d trials, %d of them finished before", len(trials), len(trials) - len(remaining))
+        if not remaining:
+            self._nothing_left(trials, found)
+            return
+        reopen(self.run)
         # What a search of this space left open when its process was killed, which could end nothing itself.
-        end_running_trials(run, "KILLED", "the search that trained it was killed")
+        end_running_trials(self.run, "KILLED", "the search that trained it was killed")
         client = connect(_runner())
-        facts = smallest_device(client, compute.device)
-        saved = SavedStacks(dataset, run)
+        facts = smallest_device(client, self.compute.device)
+        saved = SavedStacks(self.datasets[0], self.run)
         stacks = _plan_stacks(saved.all(), remaining, slots(client), facts)
-        assignments = _assign(stacks, run, dataset, compute, varying_names(hyperparameters))
-        with ProgressArtifact(listener) as published:
-            count = ProgressCount(published, begin, goal, sum(stack.work for stack in stacks))
+        assignments = self._assign(stacks, execution)
+        with ProgressArtifact(self.listener) as published:
+            begin = self._begin(trials, found)
+            count = ProgressCount(published, begin, self.goal, sum(stack.work for stack in stacks))
             with _heard(client, assignments[0].progress_topic, count):
                 stack_runs = StackRuns(client, assignments, count.stacks_changed)
-                outcomes = stack_runs.to_end()
-                failed = stack_runs.failed_trials
+                self.outcomes += stack_runs.to_end()
+        self.failed |= stack_runs.failed_trials
+        self.trained += len(remaining) - len(stack_runs.failed_trials)
         saved.discard_all()
-    else:
-        listener.search_advanced(begin)
-    listener.search_ended()
-    return SearchOutcome(
-        trial_keys=tuple(t.key for t in trials),
-        trained=len(remaining) - len(failed),
-        failed=failed,
-        stacks=tuple(outcomes),
-    )
+
+    def _nothing_left(self, trials: tuple[PlannedTrial, ...], found: dict[str, TrialRecord]) -> None:
+        get_run_logger().info("%d trials, all of them finished before", len(trials))
+        self.listener.search_advanced(self._begin(trials, found))
+
+    def _assign(self, stacks: list["_PlannedStack"], execution: str) -> list[StackAssignment]:
+        runs = unfinished_runs(self.run)
+        return [
+            StackAssignment(
+                name=f"stack-{execution}-{place}" if stack.saved is None else stack.saved.name,
+                dataset=self.datasets[stack.trials[0].fold],
+                trials=tuple(stack.trials),
+                varying=self.plan.varying,
+                run=self.run,
+                device=self.compute.device,
+                execution=execution,
+                checkpoint_seconds=self.compute.checkpoint_seconds,
+                unfinished={trial.key: runs[trial.key] for trial in stack.trials if trial.key in runs},
+            )
+            for place, stack in enumerate(stacks)
+        ]
+
+    def _begin(self, trials: tuple[PlannedTrial, ...], found: dict[str, TrialRecord]) -> SearchProgress:
+        before = [found[trial.key] for trial in trials if trial.key in found]
+        scores = [record.metrics[self.goal.metric] for record in before if self.goal.metric in record.metrics]
+        return SearchProgress(
+            metric=self.goal.metric,
+            # The refit is known only when the folds are done, and counts from the start.
+            total=len(self.plan.trials) + (len(self.datasets) > 1),
+            found_finished=len(before),
+            finished=len(before),
+            diverged=sum(record.diverged_at is not None for record in before),
+            best=(max(scores) if self.goal.maximise else min(scores)) if scores else None,
+            share=0.0 if len(before) < len(trials) else 1.0,
+        )
 
 
 @dataclass(frozen=True)
@@ -144,50 +240,11 @@ def _plan_stacks(
     return [*stacks, *(_PlannedStack(trials) for trials in pack(list(left.values()), slots, facts))]
 
 
-def _assign(
-    stacks: list[_PlannedStack],
-    run: SearchRun,
-    dataset: DatasetReference,
-    compute: ComputeParameters,
-    varying: frozenset[str],
-) -> list[StackAssignment]:
-    # Two searches of one space at a time, or one after another, must not take each other's stacks for their own.
-    execution = uuid4().hex[:8]
-    runs = unfinished_runs(run)
-    return [
-        StackAssignment(
-            name=f"stack-{execution}-{place}" if stack.saved is None else stack.saved.name,
-            dataset=dataset,
-            trials=tuple(stack.trials),
-            varying=varying,
-            run=run,
-            device=compute.device,
-            execution=execution,
-            checkpoint_seconds=compute.checkpoint_seconds,
-            unfinished={trial.key: runs[trial.key] for trial in stack.trials if trial.key in runs},
-        )
-        for place, stack in enumerate(stacks)
-    ]
-
-
 def _runner() -> DaskTaskRunner:
     context = FlowRunContext.get()
     if context is None or not isinstance(context.task_runner, DaskTaskRunner):
         raise RuntimeError("the search flow runs its stacks on a DaskTaskRunner: call it with_options(task_runner=...)")
     return context.task_runner
-
-
-def _begin(total: int, before: list[TrialRecord], goal: Objective) -> SearchProgress:
-    scores = [record.metrics[goal.metric] for record in before if goal.metric in record.metrics]
-    return SearchProgress(
-        metric=goal.metric,
-        total=total,
-        found_finished=len(before),
-        finished=len(before),
-        diverged=sum(record.diverged_at is not None for record in before),
-        best=(max(scores) if goal.maximise else min(scores)) if scores else None,
-        share=0.0 if len(before) < total else 1.0,
-    )
 
 
 @contextmanager

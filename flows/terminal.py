@@ -16,6 +16,7 @@ from flows.compute.temporary_server import TemporaryServer
 from flows.evaluate import Evaluation
 from flows.parameters import TrainParameters
 from flows.progress import SearchProgress, listening
+from flows.ranking import Candidate
 from flows.train import TrainReport, train
 
 SHOWN = 10
@@ -96,31 +97,54 @@ def run_train(parameters: TrainParameters, console: Console, server: TemporarySe
 
 
 def leaderboard(evaluation: Evaluation, name: str) -> Table:
-    """Return the best trials as a table: rank, hyperparameters, validation, and the winner's test metrics.
+    """Return the best configurations as a table: rank, hyperparameters, validation, and the winner's test metrics.
 
-    What was measured of single targets, such as ``test/rmse/height``, is in MLflow.
+    Where a configuration has several trials, validation is their mean and sample standard deviation. What was measured
+    of single targets, such as ``test/rmse/height``, is in MLflow.
     """
-    table = Table(title=f"Leaderboard: {name}", title_justify="left")
+    table = Table(title=f"Leaderboard: {name}", title_justify="left", caption_justify="left")
+    table.caption = _members(evaluation.ranked[0])
     table.add_column("rank", justify="right")
-    columns = (*_ALWAYS, *(name for name in _IF_VARYING if len({r.params[name] for r in evaluation.ranked}) > 1))
+    columns = (*_ALWAYS, *(name for name in _IF_VARYING if len({_shown(c, name) for c in evaluation.ranked}) > 1))
     for column in columns:
         table.add_column(column, justify="right")
-    measures = [name for name in evaluation.winner.metrics if name.startswith("val/")]
+    measures = [name for name in evaluation.ranked[0].metrics if name.startswith("val/")]
     for measure in (evaluation.metric, *(name for name in sorted(measures) if name != evaluation.metric)):
         table.add_column(measure, justify="right")
     tested = [name for name in evaluation.test if name != "test/loss" and name.count("/") == 1]
     for measure in tested:
         table.add_column(measure, justify="right")
-    for place, record in enumerate(evaluation.ranked[:SHOWN], start=1):
+    for place, candidate in enumerate(evaluation.ranked[:SHOWN], start=1):
         shown = (evaluation.metric, *(name for name in sorted(measures) if name != evaluation.metric))
         table.add_row(
             str(place),
-            *(escape(record.params[column]) for column in columns),
-            *(f"{record.metrics[name]:.4f}" for name in shown),
+            *(escape(_shown(candidate, column)) for column in columns),
+            *(_measured(candidate, name) for name in shown),
             *(f"{evaluation.test[name]:.4f}" if place == 1 else "" for name in tested),
             style="bold green" if place == 1 else None,
         )
     return table
+
+
+def _members(best: Candidate) -> str | None:
+    """Say what a row is the mean of; nothing if it is one trial."""
+    if len(best.members) == 1:
+        return None
+    seeds = len({member.params["seed"] for member in best.members})
+    folds = len(best.members) // seeds
+    of = " x ".join(f"{count} {what}" for count, what in ((seeds, "seeds"), (folds, "folds")) if count > 1)
+    return f"mean ± sample standard deviation (n - 1) of {len(best.members)} trials: {of}"
+
+
+def _shown(candidate: Candidate, param: str) -> str:
+    """Return a param of a configuration; of several seeds the first and the last."""
+    values = [member.params[param] for member in candidate.members]
+    return values[0] if len(set(values)) == 1 else f"{values[0]} to {values[-1]}"
+
+
+def _measured(candidate: Candidate, metric: str) -> str:
+    mean = f"{candidate.metrics[metric]:.4f}"
+    return f"{mean} ± {candidate.deviations[metric]:.4f}" if metric in candidate.deviations else mean
 
 
 def summary(report: TrainReport, total_seconds: float) -> list[str]:
@@ -138,8 +162,10 @@ def _trials(report: TrainReport) -> list[str]:
         before = f", {total - trained} were found finished by their key" if trained < total else ""
         first = f"Trained {trained} of {total} trials{before}{more}."
     lines = [first]
+    if report.outcome.refit is not None:
+        lines.append("The best was trained once more on all training rows, the refit, which is tested and registered.")
     if diverged:
-        names = "; ".join(f"{record.name} at epoch {record.diverged_at}" for record in diverged[:3])
+        names = "; ".join(f"{candidate.name} at epoch {candidate.diverged_at}" for candidate in diverged[:3])
         lines.append(f"[yellow]{len(diverged)} diverged[/yellow] (loss no longer finite): {escape(names)}")
     if failed := report.outcome.failed:
         lines.append(f"[red]{len(failed)} failed[/red]: {escape('; '.join(sorted(set(failed.values()))[:3]))}")

@@ -41,6 +41,10 @@ class PlannedTrial(BaseModel):
     ----------
     key : str
         SHA-256 over canonical JSON of everything that decides its result.
+    fold : int
+        The fold it is trained on, counted from 1; 0 is the dataset itself.
+    refit : bool
+        Whether it is the winner of a cross-validation, trained once more on the dataset itself.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -48,9 +52,11 @@ class PlannedTrial(BaseModel):
     key: str
     hyperparameters: Hyperparameters
     architecture: Architecture
+    fold: int = 0
+    refit: bool = False
 
 
-def plan_trial(dataset: Dataset, hyperparameters: Hyperparameters) -> PlannedTrial:
+def plan_trial(dataset: Dataset, hyperparameters: Hyperparameters, *, refit: bool = False) -> PlannedTrial:
     """Return the trial of some hyperparameters on a dataset, whose task decides how the network ends."""
     head = HEADS[dataset.task]
     architecture = Architecture(
@@ -65,6 +71,8 @@ def plan_trial(dataset: Dataset, hyperparameters: Hyperparameters) -> PlannedTri
         key=trial_key(dataset.reference.digest, architecture, hyperparameters),
         hyperparameters=hyperparameters,
         architecture=architecture,
+        fold=dataset.fold.number if dataset.fold is not None else 0,
+        refit=refit,
     )
 
 
@@ -80,6 +88,11 @@ def trial_key(digest: str, architecture: Architecture, hyperparameters: Hyperpar
             "core": CORE_VERSION,
         }
     )
+
+
+def configuration_key(hyperparameters: Hyperparameters) -> str:
+    """Return what is the same for trials that differ in nothing but seed and fold, 12 hexadecimal digits."""
+    return canonical_digest(hyperparameters.model_dump(exclude={"seed"}))[:12]
 
 
 def canonical_digest(content: object) -> str:

@@ -17,13 +17,13 @@ ITEM_BYTES = np.dtype(DTYPE).itemsize
 def pack(trials: Sequence[PlannedTrial], slots: int, facts: DeviceFacts) -> list[list[PlannedTrial]]:
     """Group trials that can share a stack and cut the groups so that `slots` workers have work; longest first.
 
-    Trials share a stack if they have the same architecture, batch size and kind of optimiser. Their rates, seeds
+    Trials share a stack if they have the same fold, architecture, batch size and kind of optimiser. Their rates, seeds
     and numbers of epochs may differ. No stack is larger than `facts` allow, save for a trial that is so alone.
     """
-    groups: dict[tuple[Architecture, int, str], list[PlannedTrial]] = defaultdict(list)
+    groups: dict[tuple[int, Architecture, int, str], list[PlannedTrial]] = defaultdict(list)
     for trial in trials:
         chosen = trial.hyperparameters
-        groups[trial.architecture, chosen.batch_size, chosen.optimizer].append(trial)
+        groups[trial.fold, trial.architecture, chosen.batch_size, chosen.optimizer].append(trial)
     share = max(1, -(-len(trials) // slots))
     stacks = [
         stack

@@ -45,7 +45,7 @@ def dataset_inputs(dataset: Dataset, contexts: Iterable[Context]) -> list[Datase
     return [
         DatasetInput(
             dataset=DatasetEntity(
-                name=dataset.reference.name,
+                name=_name(dataset),
                 digest=dataset.reference.digest[:DIGEST_LENGTH] + _SUFFIXES[context],
                 source_type=_source_type(dataset.uri),
                 source=source,
@@ -56,6 +56,11 @@ def dataset_inputs(dataset: Dataset, contexts: Iterable[Context]) -> list[Datase
         )
         for context in contexts
     ]
+
+
+def _name(dataset: Dataset) -> str:
+    """Return what MLflow shows of a dataset: its name, and of a fold which it is."""
+    return dataset.reference.name if dataset.fold is None else f"{dataset.reference.name}, {dataset.fold}"
 
 
 def _column_type(kind: str) -> str:

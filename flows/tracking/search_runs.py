@@ -1,6 +1,6 @@
 """The MLflow run of a search, and what can be read back of its trials."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from pydantic import BaseModel, ConfigDict
 
-from flows.data.store import Dataset
+from flows.data.store import Dataset, DatasetReference
 from flows.errors import SearchRunningError
 from flows.parameters import Space
 from flows.tracking import tags
@@ -65,7 +65,7 @@ def search_run(tracking: Tracking, dataset: Dataset, space_name: str, space: Spa
     raises, the run and what still runs below it end as FAILED; if it is interrupted, as KILLED.
     """
     client = tracking.client()
-    key = canonical_digest([dataset.reference.digest, space.model_dump(mode="json"), SHUFFLE_SEED, DTYPE])
+    key = search_key(dataset, space)
     run_id = find_run(tracking, tags.SEARCH_KEY, key) or _create(client, tracking, dataset, space_name, key)
     run = SearchRun(tracking=tracking, run_id=run_id)
     try:
@@ -84,6 +84,16 @@ def search_run(tracking: Tracking, dataset: Dataset, space_name: str, space: Spa
     if client.get_run(run_id).info.status == "RUNNING":
         client.set_terminated(run_id, status="FINISHED")
     fold_log(tracking.uri)
+
+
+def search_key(dataset: Dataset, space: Space) -> str:
+    """Return what is the same for the same space on the same dataset, 64 hexadecimal digits."""
+    asked = space.model_dump(mode="json")
+    # A space that does not ask for folds or seeds has the key that it had before there were any.
+    for name in ("folds", "seeds"):
+        if asked[name] == Space.model_fields[name].default:
+            del asked[name]
+    return canonical_digest([dataset.reference.digest, asked, SHUFFLE_SEED, DTYPE])
 
 
 def reopen(run: SearchRun) -> None:
@@ -147,6 +157,14 @@ def finished_trials(tracking: Tracking, digest: str) -> dict[str, TrialRecord]:
         for trial in _search(tracking.client(), tracking, where)
         if tags.TRIAL_KEY in trial.data.tags
     }
+
+
+def finished_on(tracking: Tracking, datasets: Iterable[DatasetReference]) -> dict[str, TrialRecord]:
+    """Return the finished trials of an experiment on any of some datasets, by trial key."""
+    found: dict[str, TrialRecord] = {}
+    for dataset in datasets:
+        found |= finished_trials(tracking, dataset.digest)
+    return found
 
 
 def _record(trial: Run) -> TrialRecord:

@@ -18,7 +18,7 @@ from flows.tracking.artifacts import local_directory
 from flows.tracking.inputs import dataset_inputs
 from flows.tracking.search_runs import SearchRun, stack_runs
 from flows.tracking.trial_news import Point, TrialEnd
-from flows.trials import DTYPE, SHUFFLE_SEED, PlannedTrial, describe, widths
+from flows.trials import DTYPE, SHUFFLE_SEED, PlannedTrial, configuration_key, describe, widths
 
 WEIGHTS_FILE = "weights.safetensors"
 
@@ -114,10 +114,13 @@ class TrialDelivery:
         self._creation_failed = True
         run = self._client.create_run(
             self._run.tracking.experiment_id,
-            run_name=describe(trial.hyperparameters, self._varying),
+            run_name=_name(trial, self._varying),
             tags={
                 tags.PARENT: self._run.run_id,
                 tags.TRIAL_KEY: trial.key,
+                tags.CONFIGURATION: configuration_key(trial.hyperparameters),
+                tags.FOLD: str(trial.fold),
+                **({tags.REFIT: "true"} if trial.refit else {}),
                 tags.STACK: self._stack,
                 tags.DATASET: self._dataset.reference.name,
                 tags.DATASET_DIGEST: self._dataset.reference.digest,
@@ -176,6 +179,12 @@ def _batches(points: Sequence[Point]) -> Iterator[list[Metric]]:
         yield batch
 
 
+def _name(trial: PlannedTrial, varying: frozenset[str]) -> str:
+    """Return what a trial's run is called: what differs from its siblings, the fold at last."""
+    last = [f"fold {trial.fold}"] if trial.fold else ["refit"] if trial.refit else []
+    return " · ".join([describe(trial.hyperparameters, varying), *last])
+
+
 def _parameters(trial: PlannedTrial) -> dict[str, object]:
     """Return a trial's MLflow params: every trial has every key, and numbers are numbers."""
     architecture = trial.architecture
@@ -189,4 +198,5 @@ def _parameters(trial: PlannedTrial) -> dict[str, object]:
         "loss": architecture.loss,
         "shuffle_seed": SHUFFLE_SEED,
         "dtype": DTYPE,
+        "fold": trial.fold,
     }
