@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from prefect.logging import get_run_logger
 from pydantic import BaseModel, ConfigDict
 
+from flows.compute.worker_news import WorkerNews
 from flows.ranking import Objective
 
 
@@ -109,25 +110,6 @@ class LoggedProgress:
 
     def search_ended(self) -> None:
         """Nothing to close."""
-
-
-class WorkerNews(BaseModel):
-    """What a worker announces of a stack, no more than a few times a second.
-
-    Attributes
-    ----------
-    work : int
-        Multiplications done since it last announced, up to a factor that all stacks share.
-    finished, diverged : tuple of str
-        Keys of trials that finished since, and which of them diverged.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    work: int = 0
-    finished: tuple[str, ...] = ()
-    diverged: tuple[str, ...] = ()
-    best: float | None = None
 
 
 class ProgressCount:

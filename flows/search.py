@@ -145,7 +145,7 @@ class _Training:
             return
         # Two searches of one space at a time, or one after another, must not take each other's stacks for their own.
         execution = uuid4().hex[:8]
-        LeaseFiles(self.datasets[0], self.run).take_over(execution)
+        LeaseFiles(self.datasets[0], self.run).take_over(execution, get_run_logger().info)
         with Lease(self.datasets[0], self.run, execution, SEARCH):
             # Only now does nobody else write: what was left of a search that was killed may have finished some.
             self._train_rest(trials, self.finished(), execution)

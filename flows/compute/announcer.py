@@ -8,7 +8,7 @@ from distributed import get_worker
 
 from backprop import EpochReport
 from flows.compute.stacking import epoch_work
-from flows.progress import WorkerNews
+from flows.compute.worker_news import WorkerNews
 from flows.ranking import Objective
 from flows.tracking.trial_news import TrialNews
 from flows.trials import PlannedTrial

@@ -9,11 +9,11 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Literal, Self
 
 import psutil
-from prefect.logging import get_run_logger
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from flows.compute.saved_stack import CHECKPOINTS
@@ -124,8 +124,10 @@ class LeaseFiles:
         """Return the execution that may write; None where no search has begun, or it is over."""
         return self._root.read(self._fence)
 
-    def take_over(self, execution: str) -> None:
+    def take_over(self, execution: str, tell: Callable[[str], None]) -> None:
         """Let an execution be the one that may write, and wait until the workers of an earlier one have stopped.
+
+        `tell` is called with what is waited for, if anything is.
 
         Raises
         ------
@@ -146,7 +148,7 @@ class LeaseFiles:
         told = False
         while alive := [other for other in self._others(execution) if other.is_alive]:
             if not told:
-                get_run_logger().info("Waiting for %d stacks of a search that was killed to stop", len(alive))
+                tell(f"Waiting for {len(alive)} stacks of a search that was killed to stop")
             told = True
             if time.monotonic() > deadline:
                 where = ", ".join(sorted({f"process {other.pid} on {other.host}" for other in alive}))

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from flows.progress import ProgressCount, SearchProgress, WorkerNews, readable_seconds
+from flows.compute.worker_news import WorkerNews
+from flows.progress import ProgressCount, SearchProgress, readable_seconds
 from flows.ranking import OBJECTIVES
 
 BEGIN = SearchProgress(metric="val/accuracy", total=10, found_finished=2, finished=2, best=0.5)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from prefect.logging import disable_run_logger
 
 from flows.compute import lease
 from flows.compute.lease import SEARCH, Lease, LeaseFacts, LeaseFiles
@@ -38,8 +37,7 @@ def files(dataset: DatasetReference) -> LeaseFiles:
 
 
 def take_over(files: LeaseFiles, execution: str) -> None:
-    with disable_run_logger():
-        files.take_over(execution)
+    files.take_over(execution, print)
 
 
 def facts(**changes: object) -> LeaseFacts:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from backprop import EpochReport, Finished, Parameters
+from benchmarks.chaos.services import MlflowServer
 from flows.data.store import Dataset
 from flows.errors import TrackingError
 from flows.parameters import Space
@@ -20,7 +21,6 @@ from flows.tracking.trial_news import Point, TrialNews
 from flows.tracking.trial_runs import TrialRuns
 from flows.trials import PlannedTrial
 from tests.flows.conftest import planned
-from tests.flows.tracking.mlflow_server import MlflowServer
 
 SPACE = Space.model_validate({"grid": {"hidden": [[8]], "learning_rate": [0.1]}})
 
