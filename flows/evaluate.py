@@ -33,7 +33,7 @@ class Evaluation(BaseModel):
     Attributes
     ----------
     ranked : tuple of TrialRecord
-        The first is the winner.
+        The first is the winner. Those that were pruned come last.
     diverged : tuple of TrialRecord
         Trials whose loss stopped being finite; they have no rank.
     test : dict of str to float
@@ -60,22 +60,30 @@ def evaluate(dataset: DatasetReference, outcome: SearchOutcome, run: SearchRun) 
     Raises
     ------
     RunFailedError
-        Every trial diverged.
+        Every trial diverged, or every one that was not pruned.
     """
     opened = open_dataset(dataset)
     goal = objective(opened.task)
-    found = finished_trials(run.tracking, dataset.digest)
+    found = finished_trials(run.tracking, dataset.digest, search=run)
     records = [found[key] for key in outcome.trial_keys]
     ranked = rank(records, goal)
     if not ranked:
         raise RunFailedError(
             f"all {len(records)} trials diverged: the loss stopped being finite; use smaller values of learning_rate"
         )
+    if ranked[0].pruned_at is not None:
+        raise RunFailedError(
+            f"all trials that were not pruned diverged, and {len(ranked)} that were pruned cannot win: "
+            "use smaller values of learning_rate, or a stop rule whose first rung is later"
+        )
     test = measure_on_test(run, ranked[0], opened)
     client = run.tracking.client()
     best = [Metric(f"best/{goal.metric}", ranked[0].metrics[goal.metric], 0, 0)]
+    if outcome.stop is not None:
+        spent = {"trained": sum(r.epochs_trained for r in records), "full": sum(r.most_epochs for r in records)}
+        best += [Metric(f"epochs/{part}", float(epochs), 0, 0) for part, epochs in spent.items()]
     client.log_batch(run.run_id, metrics=best, tags=[RunTag(tags.WINNER_RUN, ranked[0].run_id)])
-    _publish(ranked, goal, dataset.name)
+    _publish(ranked, goal, dataset.name, with_epochs=outcome.stop is not None)
     return Evaluation(
         metric=goal.metric,
         ranked=tuple(ranked),
@@ -119,10 +127,16 @@ def outputs_of(network: Network, parameters: Parameters, samples: Samples) -> np
     return np.concatenate(pieces)
 
 
-def _publish(ranked: list[TrialRecord], goal: Objective, name: str) -> None:
+def _publish(ranked: list[TrialRecord], goal: Objective, name: str, *, with_epochs: bool) -> None:
     """Put the leaderboard on the Prefect run page."""
     rows: list[dict[str, Any]] = [
-        {"rank": place, "trial": record.name, goal.metric: record.metrics[goal.metric], "run": record.run_id}
+        {
+            "rank": place,
+            "trial": record.name,
+            goal.metric: record.metrics[goal.metric],
+            **({"trained": record.trained} if with_epochs else {}),
+            "run": record.run_id,
+        }
         for place, record in enumerate(ranked[:100], start=1)
     ]
     create_table_artifact(

@@ -78,10 +78,37 @@ class Grid(Strict):
     dropout: tuple[Dropout, ...] = (0.0,)
 
 
+class Halving(Strict):
+    """Successive halving: at every rung the best go on, and the others end."""
+
+    rule: Literal["halving"]
+    factor: int = Field(default=3, ge=2, description="Of the trials at a rung, one in so many goes on")
+    first: Epochs = Field(default=3, description="Epoch of the first rung; the next are each `factor` times as late")
+
+
+class Hyperband(Strict):
+    """Successive halving in brackets, which differ in how early their first rung is."""
+
+    rule: Literal["hyperband"]
+    factor: int = Field(default=3, ge=2, description="Of the trials of a bracket at a rung, one in so many goes on")
+    first: Epochs = Field(default=1, description="Epoch of the first bracket's first rung")
+
+
+class Median(Strict):
+    """The median rule: a trial ends whose best score is worse than the median of the others' averages so far."""
+
+    rule: Literal["median"]
+    after: Epochs = Field(default=5, description="The first epoch after which a trial may be ended")
+
+
+StopRule = Annotated[Halving | Hyperband | Median, Field(discriminator="rule")]
+
+
 class Space(Strict):
     """A search space, as a YAML file holds it."""
 
     grid: Grid
+    stop: StopRule | None = Field(default=None, description="When trials end before their epochs; never if empty")
 
 
 class ComputeParameters(Strict):

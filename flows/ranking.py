@@ -18,6 +18,11 @@ class Objective:
     metric: str
     maximise: bool
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The metrics that it reads."""
+        return frozenset((self.metric, "val/loss"))
+
     def better(self, score: float, other: float) -> bool:
         """Return whether a score is strictly better than another."""
         return score > other if self.maximise else score < other
@@ -41,5 +46,9 @@ def objective(task: Task) -> Objective:
 
 
 def rank(records: Sequence[TrialRecord], goal: Objective) -> list[TrialRecord]:
-    """Return the trials from the best to the worst; those that diverged are not ranked."""
-    return sorted((r for r in records if r.diverged_at is None), key=lambda record: goal.sort_key(record.metrics))
+    """Return the trials from the best to the worst; those that diverged are not ranked.
+
+    Those that were pruned come after all others, whatever their scores: they are of fewer epochs, and none may win.
+    """
+    ranked = (record for record in records if record.diverged_at is None)
+    return sorted(ranked, key=lambda record: (record.pruned_at is not None, goal.sort_key(record.metrics)))

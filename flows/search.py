@@ -20,16 +20,24 @@ from pydantic import BaseModel, ConfigDict
 
 from flows.compute.clusters import connect, slots, task_runner
 from flows.compute.devices import smallest_device
+from flows.compute.pruning import Pruning, SeenTrial, deal, seen_trial
 from flows.compute.stack_training import StackAssignment, StackOutcome, train_assignment
 from flows.compute.stacking import pack
 from flows.data.store import DatasetReference, open_dataset
 from flows.errors import RunFailedError
-from flows.parameters import ComputeParameters, Space
+from flows.parameters import ComputeParameters, Space, StopRule
 from flows.progress import ProgressListener, progress_listener
 from flows.ranking import Objective, objective
 from flows.spaces import expand
-from flows.tracking.search_runs import SearchRun, end_running_trials, finished_trials, reopen
-from flows.trials import plan_trial, varying_names
+from flows.tracking.search_runs import (
+    SearchRun,
+    TrialRecord,
+    end_running_trials,
+    finished_trials,
+    metric_curves,
+    reopen,
+)
+from flows.trials import PlannedTrial, plan_trial, varying_names
 
 MOST_ATTEMPTS = 3
 """How often a stack is tried if its worker dies each time."""
@@ -44,6 +52,8 @@ class SearchOutcome(BaseModel):
         Every trial of the space, in its order.
     trained : int
         Trials trained by this run of the search; the others were finished before.
+    stop : StopRule or None
+        The rule by which trials were pruned.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -51,6 +61,7 @@ class SearchOutcome(BaseModel):
     trial_keys: tuple[str, ...]
     trained: int
     stacks: tuple[StackOutcome, ...]
+    stop: StopRule | None = None
 
 
 @task(name="train-stack", task_run_name="{assignment.name}", persist_result=False)
@@ -81,7 +92,7 @@ def search(dataset: DatasetReference, space: Space, run: SearchRun, compute: Com
     goal = objective(opened.task)
     hyperparameters = expand(space)
     trials = [plan_trial(opened, chosen) for chosen in hyperparameters]
-    finished = finished_trials(run.tracking, dataset.digest)
+    finished = finished_trials(run.tracking, dataset.digest, search=run)
     remaining = [trial for trial in trials if trial.key not in finished]
     before = [finished[trial.key].metrics for trial in trials if trial.key in finished]
     scores = [metrics[goal.metric] for metrics in before if goal.metric in metrics]
@@ -97,6 +108,10 @@ def search(dataset: DatasetReference, space: Space, run: SearchRun, compute: Com
         client = connect(_runner())
         # Two searches of one space at a time, or one after another, must not take each other's stacks for their own.
         execution = uuid4().hex[:8]
+        pruning = None if space.stop is None else _pruning(space.stop, goal, trials, finished, run)
+        if pruning is not None:
+            # A cut then parts no bracket that it need not, and a piece has all sorts of trials to compare.
+            remaining.sort(key=lambda trial: (pruning.brackets[trial.key], trial.key))
         assignments = [
             StackAssignment(
                 name=f"stack-{execution}-{place}",
@@ -106,13 +121,29 @@ def search(dataset: DatasetReference, space: Space, run: SearchRun, compute: Com
                 run=run,
                 device=compute.device,
                 stop_event=f"backprop-stop-{execution}",
+                pruning=pruning,
             )
             for place, stack in enumerate(pack(remaining, slots(client), smallest_device(client, compute.device)))
         ]
         with _progress(client, assignments[0].progress_topic, listener, goal, len(before), scores):
             outcomes = _StackRuns(client, assignments).to_end()
     listener.search_ended()
-    return SearchOutcome(trial_keys=tuple(t.key for t in trials), trained=len(remaining), stacks=tuple(outcomes))
+    return SearchOutcome(
+        trial_keys=tuple(t.key for t in trials), trained=len(remaining), stacks=tuple(outcomes), stop=space.stop
+    )
+
+
+def _pruning(
+    rule: StopRule, goal: Objective, trials: list[PlannedTrial], finished: dict[str, TrialRecord], run: SearchRun
+) -> Pruning:
+    """Return what all stacks of a search are pruned by: its rule, and what is known of trials that were finished."""
+    brackets = deal(trials, rule)
+    earlier = (
+        seen_trial(rule, goal, bracket, metric_curves(run.tracking, finished[key].run_id, goal.names))
+        for key, bracket in brackets.items()
+        if key in finished
+    )
+    return Pruning(rule=rule, brackets=brackets, earlier=tuple(earlier))
 
 
 def _runner() -> DaskTaskRunner:
@@ -136,6 +167,7 @@ class _StackRuns:
         self._done: queue.SimpleQueue[PrefectFuture[StackOutcome]] = queue.SimpleQueue()
         self._attempts: dict[str, int] = {}
         self._failures: list[str] = []
+        self._seen: list[SeenTrial] = []
         self._logger = get_run_logger()
 
     def to_end(self) -> list[StackOutcome]:
@@ -157,18 +189,26 @@ class _StackRuns:
 
     def _submit(self, assignment: StackAssignment) -> None:
         self._attempts[assignment.name] = self._attempts.get(assignment.name, 0) + 1
+        # A stack that is tried again is compared with the same trials as at first.
+        if assignment.pruning is not None and self._attempts[assignment.name] == 1:
+            earlier = (*assignment.pruning.earlier, *self._seen)
+            pruning = assignment.pruning.model_copy(update={"earlier": earlier})
+            assignment = assignment.model_copy(update={"pruning": pruning})
         future = train_stack.submit(assignment)
         self._running[future] = assignment
         future.add_done_callback(self._done.put)
 
     def _settle(self, future: PrefectFuture[StackOutcome], assignment: StackAssignment) -> StackOutcome | None:
         try:
-            return future.result()
+            outcome = future.result()
         except KilledWorker:
             self._recover(future, assignment)
         except Exception as error:  # noqa: BLE001 - whatever stopped one stack, the others go on; it is raised at the end
             self._failures.append(f"{assignment.name}: {type(error).__name__}: {error}")
             self._logger.error("%s failed: %s", assignment.name, error)  # noqa: TRY400 - its own run has the traceback
+        else:
+            self._seen.extend(outcome.seen)
+            return outcome
         return None
 
     def _recover(self, future: PrefectFuture[StackOutcome], assignment: StackAssignment) -> None:

@@ -93,21 +93,25 @@ def run_train(parameters: TrainParameters, console: Console, server: TemporarySe
             compute=parameters.compute,
             datasets=parameters.datasets,
         )
-    console.print(leaderboard(report.evaluation, report.dataset.name))
+    with_epochs = report.outcome.stop is not None
+    console.print(leaderboard(report.evaluation, report.dataset.name, with_epochs=with_epochs))
     for line in summary(report, total_seconds=time.monotonic() - started):
         console.print(line, soft_wrap=True, highlight=False)
 
 
-def leaderboard(evaluation: Evaluation, name: str) -> Table:
+def leaderboard(evaluation: Evaluation, name: str, *, with_epochs: bool = False) -> Table:
     """Return the best trials as a table: rank, hyperparameters, validation, and the winner's test metrics.
 
-    What was measured of single targets, such as ``test/rmse/height``, is in MLflow.
+    ``with_epochs`` adds how long each was trained, for a search that prunes. What was measured of single targets, such
+    as ``test/rmse/height``, is in MLflow.
     """
     table = Table(title=f"Leaderboard: {name}", title_justify="left")
     table.add_column("rank", justify="right")
     columns = (*_ALWAYS, *(name for name in _IF_VARYING if len({r.params[name] for r in evaluation.ranked}) > 1))
     for column in columns:
         table.add_column(column, justify="right")
+    if with_epochs:
+        table.add_column("trained", justify="right")
     measures = [name for name in evaluation.winner.metrics if name.startswith("val/")]
     for measure in (evaluation.metric, *(name for name in sorted(measures) if name != evaluation.metric)):
         table.add_column(measure, justify="right")
@@ -119,6 +123,7 @@ def leaderboard(evaluation: Evaluation, name: str) -> Table:
         table.add_row(
             str(place),
             *(escape(record.params[column]) for column in columns),
+            *((record.trained,) if with_epochs else ()),
             *(f"{record.metrics[name]:.4f}" for name in shown),
             *(f"{evaluation.test[name]:.4f}" if place == 1 else "" for name in tested),
             style="bold green" if place == 1 else None,
@@ -140,10 +145,16 @@ def _trials(report: TrainReport) -> list[str]:
     else:
         before = f", {total - trained} were found finished by their key" if trained < total else ""
         first = f"Trained {trained} of {total} trials{before}{more}."
+    lines = [first]
+    if report.outcome.stop is not None:
+        records = (*ranked, *diverged)
+        pruned = sum(record.pruned_at is not None for record in records)
+        trained_epochs, full = (sum(record.epochs_trained for record in records), sum(r.most_epochs for r in records))
+        lines.append(f"{pruned} pruned, {trained_epochs:,} of {full:,} epochs trained.")
     if not diverged:
-        return [first]
+        return lines
     names = "; ".join(f"{record.name} at epoch {record.diverged_at}" for record in diverged[:3])
-    return [first, f"[yellow]{len(diverged)} diverged[/yellow] (loss no longer finite): {escape(names)}"]
+    return [*lines, f"[yellow]{len(diverged)} diverged[/yellow] (loss no longer finite): {escape(names)}"]
 
 
 def _registered(report: TrainReport) -> str:

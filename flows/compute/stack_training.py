@@ -16,10 +16,11 @@ from backprop import EpochReport, Samples, Stack, Trial, one_hot, select_backend
 from backprop.backend import Backend, Device
 from backprop.halving import train_in_halves
 from backprop.optimizers import optimizer
+from flows.compute.pruning import Pruner, Pruning, SeenTrial, seen_trial
 from flows.data.store import Dataset, DatasetReference, SplitArrays, open_dataset
 from flows.parameters import Hyperparameters
 from flows.ranking import objective
-from flows.tracking.search_runs import SearchRun, take_over_stack
+from flows.tracking.search_runs import SearchRun, metric_curves, take_over_stack
 from flows.tracking.trial_runs import StackStopped, TrialRuns
 from flows.trials import DTYPE, HEADS, SHUFFLE_SEED, PlannedTrial
 
@@ -37,6 +38,8 @@ class StackAssignment(BaseModel):
         The hyperparameters that differ within the search.
     stop_event : str
         Name of the Dask event that tells workers to stop.
+    pruning : Pruning or None
+        The rule that ends trials before their epochs, if there is one.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -48,6 +51,7 @@ class StackAssignment(BaseModel):
     run: SearchRun
     device: Device
     stop_event: str
+    pruning: Pruning | None = None
 
     @property
     def progress_topic(self) -> str:
@@ -66,6 +70,8 @@ class StackOutcome(BaseModel):
         Of it, wall time of forward, backward and validation passes.
     peak_bytes : int
         Largest resident memory of the worker process so far, mapped pages of the dataset included.
+    seen : tuple of SeenTrial
+        What the stop rule looked at, for the stacks to come; empty without a rule.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -76,6 +82,7 @@ class StackOutcome(BaseModel):
     seconds: float
     training_seconds: float
     peak_bytes: int
+    seen: tuple[SeenTrial, ...] = ()
 
 
 def train_assignment(assignment: StackAssignment) -> StackOutcome:
@@ -93,6 +100,8 @@ def train_assignment(assignment: StackAssignment) -> StackOutcome:
     dataset = open_dataset(assignment.dataset)
     finished = take_over_stack(assignment.run, assignment.name)
     trials = tuple(trial for trial in assignment.trials if trial.key not in finished)
+    before = _seen_before(assignment, dataset, finished)
+    pruner = _pruner(assignment, trials, dataset, before)
     stop = _StopFlag(assignment.stop_event)
     with (
         threadpool_limits(limits=1, user_api="blas"),
@@ -107,7 +116,7 @@ def train_assignment(assignment: StackAssignment) -> StackOutcome:
     ):
         training, validation = _samples(assignment.dataset)
         backend = select_backend(assignment.device)
-        reports = _reports(_stack(trials, dataset), training, validation, backend) if trials else iter(())
+        reports = _reports(_stack(trials, dataset), training, validation, backend, pruner) if trials else iter(())
         while True:
             epoch_started = time.monotonic()
             report = next(reports, None)
@@ -124,12 +133,45 @@ def train_assignment(assignment: StackAssignment) -> StackOutcome:
         seconds=time.monotonic() - started,
         training_seconds=training_seconds,
         peak_bytes=_peak_bytes(),
+        seen=(*before, *pruner.state().trials) if pruner is not None else (),
     )
 
 
-def _reports(stack: Stack, training: Samples, validation: Samples, backend: Backend) -> Iterator[EpochReport]:
+def _reports(
+    stack: Stack, training: Samples, validation: Samples, backend: Backend, pruner: Pruner | None
+) -> Iterator[EpochReport]:
     """Train a stack, or, where it does not fit into the device's memory, its halves."""
-    return train_in_halves(lambda part: train(part, training, validation, backend), stack, backend)
+
+    def train_part(part: Stack) -> Iterator[EpochReport]:
+        on_epoch = None if pruner is None else pruner.watching(stack, part)
+        return train(part, training, validation, backend, on_epoch=on_epoch)
+
+    return train_in_halves(train_part, stack, backend)
+
+
+def _pruner(
+    assignment: StackAssignment, trials: Sequence[PlannedTrial], dataset: Dataset, before: Sequence[SeenTrial]
+) -> Pruner | None:
+    """Return what ends trials early, if anything does; ``before`` are those of the stack that have ended already."""
+    pruning = assignment.pruning
+    if pruning is None:
+        return None
+    brackets = [pruning.brackets[trial.key] for trial in trials]
+    earlier = (*pruning.earlier, *before)
+    return Pruner(pruning.rule, objective(dataset.task), brackets, earlier, dataset.preparation.metric_unit)
+
+
+def _seen_before(assignment: StackAssignment, dataset: Dataset, finished: dict[str, str]) -> list[SeenTrial]:
+    """Return what an earlier attempt saw of the trials that it finished: the others were compared with them once."""
+    pruning, goal = assignment.pruning, objective(dataset.task)
+    if pruning is None:
+        return []
+    return [
+        seen_trial(
+            pruning.rule, goal, pruning.brackets[key], metric_curves(assignment.run.tracking, run_id, goal.names)
+        )
+        for key, run_id in finished.items()
+    ]
 
 
 def _stack(trials: Sequence[PlannedTrial], dataset: Dataset) -> Stack:

@@ -1,6 +1,7 @@
 """The MLflow run of a search, and what can be read back of its trials."""
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -38,6 +39,8 @@ class TrialRecord:
         Values of the last epoch.
     diverged_at : int or None
         The epoch in which its loss stopped being finite.
+    pruned_at : int or None
+        The epoch after which a stop rule ended it.
     """
 
     key: str
@@ -46,6 +49,22 @@ class TrialRecord:
     params: dict[str, str]
     metrics: dict[str, float]
     diverged_at: int | None
+    pruned_at: int | None = None
+
+    @property
+    def epochs_trained(self) -> int:
+        """How many epochs it was trained for."""
+        return self.pruned_at or self.diverged_at or self.most_epochs
+
+    @property
+    def trained(self) -> str:
+        """What a leaderboard says of its epochs."""
+        return f"{self.epochs_trained}, pruned" if self.pruned_at is not None else str(self.epochs_trained)
+
+    @property
+    def most_epochs(self) -> int:
+        """How many epochs it would have been trained for if nothing had ended it."""
+        return int(self.params["epochs"])
 
 
 @contextmanager
@@ -56,7 +75,7 @@ def search_run(tracking: Tracking, dataset: Dataset, space_name: str, space: Spa
     raises, the run and what still runs below it end as FAILED; if it is interrupted, as KILLED.
     """
     client = tracking.client()
-    key = canonical_digest([dataset.reference.digest, space.model_dump(mode="json"), SHUFFLE_SEED, DTYPE])
+    key = search_key(dataset, space)
     run_id = find_run(tracking, tags.SEARCH_KEY, key) or _create(client, tracking, dataset, space_name, key)
     run = SearchRun(tracking=tracking, run_id=run_id)
     try:
@@ -72,6 +91,15 @@ def search_run(tracking: Tracking, dataset: Dataset, space_name: str, space: Spa
     if client.get_run(run_id).info.status == "RUNNING":
         client.set_terminated(run_id, status="FINISHED")
     fold_log(tracking.uri)
+
+
+def search_key(dataset: Dataset, space: Space) -> str:
+    """Return what is the same for the same space on the same dataset, 64 hexadecimal digits."""
+    asked = space.model_dump(mode="json")
+    # A space without a rule has the key that it had before there were any.
+    if asked["stop"] is None:
+        del asked["stop"]
+    return canonical_digest([dataset.reference.digest, asked, SHUFFLE_SEED, DTYPE])
 
 
 def reopen(run: SearchRun) -> None:
@@ -100,8 +128,8 @@ def end_running_trials(run: SearchRun, status: str, reason: str, stack: str | No
     return len(stranded)
 
 
-def take_over_stack(run: SearchRun, stack: str) -> frozenset[str]:
-    """Prepare to train a stack, perhaps after a worker died on it: return the keys of its trials that are finished.
+def take_over_stack(run: SearchRun, stack: str) -> dict[str, str]:
+    """Prepare to train a stack, perhaps after a worker died on it: return the runs of its finished trials by their key.
 
     What the dead worker left RUNNING ends as KILLED. A scheduler of the user's own may hand a dead worker's
     task to another without telling us, so this is asked by whoever starts a stack.
@@ -109,21 +137,39 @@ def take_over_stack(run: SearchRun, stack: str) -> frozenset[str]:
     end_running_trials(run, "KILLED", "its worker died", stack)
     where = f"tags.`{tags.PARENT}` = '{run.run_id}' and tags.`{tags.STACK}` = '{stack}'"
     where += " and attributes.status = 'FINISHED'"
-    return frozenset(trial.data.tags[tags.TRIAL_KEY] for trial in _search(run.tracking.client(), run.tracking, where))
+    found = _search(run.tracking.client(), run.tracking, where)
+    return {trial.data.tags[tags.TRIAL_KEY]: str(trial.info.run_id) for trial in found}
 
 
-def finished_trials(tracking: Tracking, digest: str) -> dict[str, TrialRecord]:
-    """Return the finished trials of an experiment on a dataset, by trial key."""
+def finished_trials(tracking: Tracking, digest: str, search: SearchRun | None = None) -> dict[str, TrialRecord]:
+    """Return the finished trials of an experiment on a dataset, by trial key.
+
+    One that was pruned counts for its own search alone: it was worse than the others there, which says nothing of
+    other spaces and rules. If it was trained to its end as well, that is the record returned.
+    """
     where = f"tags.`{tags.DATASET_DIGEST}` = '{digest}' and attributes.status = 'FINISHED'"
-    return {
-        trial.data.tags[tags.TRIAL_KEY]: _record(trial)
-        for trial in _search(tracking.client(), tracking, where)
-        if tags.TRIAL_KEY in trial.data.tags
-    }
+    found: dict[str, TrialRecord] = {}
+    for trial in _search(tracking.client(), tracking, where):
+        if tags.TRIAL_KEY not in trial.data.tags:
+            continue
+        record = _record(trial)
+        is_own = search is not None and trial.data.tags.get(tags.PARENT) == search.run_id
+        if record.pruned_at is None or (is_own and record.key not in found):
+            found[record.key] = record
+    return found
+
+
+def metric_curves(tracking: Tracking, run_id: str, names: Iterable[str]) -> dict[int, dict[str, float]]:
+    """Return by epoch what a trial's run has of some metrics."""
+    curves: dict[int, dict[str, float]] = defaultdict(dict)
+    for name in names:
+        for point in tracking.client().get_metric_history(run_id, name):
+            curves[point.step][name] = point.value
+    return dict(curves)
 
 
 def _record(trial: Run) -> TrialRecord:
-    diverged_at = trial.data.tags.get(tags.DIVERGED)
+    diverged_at, pruned_at = trial.data.tags.get(tags.DIVERGED), trial.data.tags.get(tags.PRUNED)
     return TrialRecord(
         key=trial.data.tags[tags.TRIAL_KEY],
         run_id=trial.info.run_id,
@@ -131,6 +177,7 @@ def _record(trial: Run) -> TrialRecord:
         params=dict(trial.data.params),
         metrics=dict(trial.data.metrics),
         diverged_at=int(diverged_at) if diverged_at else None,
+        pruned_at=int(pruned_at) if pruned_at else None,
     )
 
 

@@ -168,7 +168,8 @@ class TrialRuns:
     def _finish(self, finished: Finished, epoch: int) -> None:
         place = finished.trial
         self._log_weights(finished)
-        self._deliver(place, [RunTag(tags.DIVERGED, str(epoch))] if finished.diverged else ())
+        ended_early = {"diverged": tags.DIVERGED, "stopped": tags.PRUNED}.get(finished.reason)
+        self._deliver(place, [RunTag(ended_early, str(epoch))] if ended_early else ())
         self._client.set_terminated(self._open[place], status="FINISHED")
         # Last, so that a failure on the way still ends this run as failed.
         del self._open[place]
