@@ -33,7 +33,7 @@ class Evaluation(BaseModel):
     Attributes
     ----------
     ranked : tuple of Candidate
-        By the mean over the trials of each.
+        By the mean over the trials of each; those that were pruned come last.
     diverged : tuple of Candidate
         Those with a trial whose loss stopped being finite; they have no rank.
     winner : TrialRecord
@@ -61,11 +61,11 @@ def evaluate(
     Raises
     ------
     RunFailedError
-        Every configuration diverged or failed, or the refit of the best.
+        Every configuration diverged or failed, or every one that was not pruned, or the refit of the best.
     """
     opened = open_dataset(dataset)
     goal = objective(opened.task)
-    found = finished_on(run.tracking, (dataset, *folds))
+    found = finished_on(run.tracking, (dataset, *folds), search=run)
     candidates = [members.candidate(found) for members in outcome.configurations if members.are_in(found)]
     if not candidates:
         raise RunFailedError(f"every configuration has a trial that failed: {next(iter(outcome.failed.values()))}")
@@ -80,9 +80,16 @@ def evaluate(
             f"{winner.name} diverged, although it did in no fold: the loss stopped being finite; use smaller values of "
             "learning_rate"
         )
+    if ranked[0].pruned_at is not None:
+        raise RunFailedError(
+            f"all trials that were not pruned diverged, and {len(ranked)} that were pruned cannot win: "
+            "use smaller values of learning_rate, or a stop rule whose first rung is later"
+        )
     test = measure_on_test(run, winner, opened)
     _log_best(run, ranked[0], goal, winner)
-    _publish(ranked, goal, dataset.name)
+    if outcome.stop is not None:
+        _log_epochs(run, candidates)
+    _publish(ranked, goal, dataset.name, with_epochs=outcome.stop is not None)
     return Evaluation(
         metric=goal.metric,
         ranked=tuple(ranked),
@@ -90,6 +97,13 @@ def evaluate(
         winner=winner,
         test=test,
     )
+
+
+def _log_epochs(run: SearchRun, candidates: list[Candidate]) -> None:
+    """Write on the search's run what its stop rule spared."""
+    spent = {"trained": sum(c.epochs_trained for c in candidates), "full": sum(c.most_epochs for c in candidates)}
+    metrics = [Metric(f"epochs/{part}", float(epochs), 0, 0) for part, epochs in spent.items()]
+    run.tracking.client().log_batch(run.run_id, metrics=metrics)
 
 
 def _all_diverged(candidates: list[Candidate]) -> str:
@@ -141,10 +155,12 @@ def outputs_of(network: Network, parameters: Parameters, samples: Samples) -> np
     return np.concatenate(pieces)
 
 
-def _publish(ranked: list[Candidate], goal: Objective, name: str) -> None:
+def _publish(ranked: list[Candidate], goal: Objective, name: str, *, with_epochs: bool) -> None:
     """Put the leaderboard on the Prefect run page."""
     count = len(ranked[0].members)
-    rows = [{"rank": place, **_row(candidate, goal)} for place, candidate in enumerate(ranked[:100], start=1)]
+    rows = [
+        {"rank": place, **_row(candidate, goal, with_epochs)} for place, candidate in enumerate(ranked[:100], start=1)
+    ]
     several = f"Configurations, each the mean and the sample deviation (n - 1) of {count} trials,"
     create_table_artifact(
         table=rows,
@@ -153,11 +169,12 @@ def _publish(ranked: list[Candidate], goal: Objective, name: str) -> None:
     )
 
 
-def _row(candidate: Candidate, goal: Objective) -> dict[str, Any]:
+def _row(candidate: Candidate, goal: Objective, with_epochs: bool) -> dict[str, Any]:
     """Return a row of the leaderboard: of one trial its run, of several how they vary and the tag they share."""
     score = candidate.metrics[goal.metric]
     if len(candidate.members) == 1:
-        return {"trial": candidate.name, goal.metric: score, "run": candidate.members[0].run_id}
+        trained = {"trained": candidate.trained} if with_epochs else {}
+        return {"trial": candidate.name, goal.metric: score, **trained, "run": candidate.members[0].run_id}
     deviation = candidate.deviations[goal.metric]
     named = {"configuration": candidate.name, goal.metric: score, f"{goal.metric} deviation": deviation}
     return {**named, f"tag {tags.CONFIGURATION}": candidate.key}

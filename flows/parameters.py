@@ -1,8 +1,8 @@
 """What a person chooses, as the pydantic models that the command line, the flows and the Prefect form share."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from backprop.activations import activation
 from backprop.optimizers import optimizer
@@ -79,12 +79,49 @@ class Grid(Strict):
     dropout: tuple[Dropout, ...] = (0.0,)
 
 
+class Halving(Strict):
+    """Successive halving: at every rung the best go on, and the others end."""
+
+    rule: Literal["halving"]
+    factor: int = Field(default=3, ge=2, description="Of the trials at a rung, one in so many goes on")
+    first: Epochs = Field(default=3, description="Epoch of the first rung; the next are each `factor` times as late")
+
+
+class Hyperband(Strict):
+    """Successive halving in brackets, which differ in how early their first rung is."""
+
+    rule: Literal["hyperband"]
+    factor: int = Field(default=3, ge=2, description="Of the trials of a bracket at a rung, one in so many goes on")
+    first: Epochs = Field(default=1, description="Epoch of the first bracket's first rung")
+
+
+class Median(Strict):
+    """The median rule: a trial ends whose best score is worse than the median of the others' averages so far."""
+
+    rule: Literal["median"]
+    after: Epochs = Field(default=5, description="The first epoch after which a trial may be ended")
+
+
+StopRule = Annotated[Halving | Hyperband | Median, Field(discriminator="rule")]
+
+
 class Space(Strict):
     """A search space, as a YAML file holds it."""
 
     grid: Grid
     folds: FoldCount | None = Field(default=None, description="Folds of a cross-validation; none if empty")
     seeds: int = Field(default=1, ge=1, le=1000, description="Trials of each configuration, its own seed and the next")
+    stop: StopRule | None = Field(default=None, description="When trials end before their epochs; never if empty")
+
+    @model_validator(mode="after")
+    def _stops_single_trials(self) -> Self:
+        if self.stop is not None and (self.folds is not None or self.seeds > 1):
+            other = "folds" if self.folds is not None else "seeds"
+            raise ValueError(
+                f"stop compares single trials, and a configuration with {other} is judged by all of its trials: "
+                f"leave out stop or {other}"
+            )
+        return self
 
 
 class ComputeParameters(Strict):

@@ -19,8 +19,9 @@ class SearchProgress(BaseModel):
 
     Attributes
     ----------
-    finished, running, diverged, failed : int
-        Trials; those that finished are counted with what was found finished, and those that diverged among them.
+    finished, running, pruned, diverged, failed : int
+        Trials; those that finished are counted with what was found finished, and those that were pruned or diverged
+        among them.
     best : float or None
         The best score so far, None before the first.
     share : float
@@ -36,6 +37,7 @@ class SearchProgress(BaseModel):
     found_finished: int
     finished: int
     running: int = 0
+    pruned: int = 0
     diverged: int = 0
     failed: int = 0
     best: float | None = None
@@ -55,7 +57,7 @@ class SearchProgress(BaseModel):
 
     def describe(self) -> str:
         """Return all of it in a line."""
-        counts = {"running": self.running, "diverged": self.diverged, "failed": self.failed}
+        counts = {"running": self.running, "pruned": self.pruned, "diverged": self.diverged, "failed": self.failed}
         parts = [
             f"{self.finished} of {self.total} trials finished",
             *(f"{count} {name}" for name, count in counts.items() if count),
@@ -127,6 +129,7 @@ class ProgressCount:
         self._best = begin.best
         self._finished: set[str] = set()
         self._diverged: set[str] = set()
+        self._pruned: set[str] = set()
         self._running: set[str] = set()
         self._failed = 0
         listener.search_advanced(begin)
@@ -138,6 +141,7 @@ class ProgressCount:
             self._done = min(self._done + news.work, self._work)
             self._finished.update(news.finished)
             self._diverged.update(news.diverged)
+            self._pruned.update(news.pruned)
             if news.best is not None and (self._best is None or self._goal.better(news.best, self._best)):
                 self._best = news.best
             self._listener.search_advanced(self._now())
@@ -154,6 +158,7 @@ class ProgressCount:
             update={
                 "finished": begin.found_finished + len(self._finished),
                 "running": len(self._running - self._finished),
+                "pruned": begin.pruned + len(self._pruned),
                 "diverged": begin.diverged + len(self._diverged),
                 "failed": self._failed,
                 "best": self._best,

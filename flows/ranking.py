@@ -21,6 +21,11 @@ class Objective:
     metric: str
     maximise: bool
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The metrics that it reads."""
+        return frozenset((self.metric, "val/loss"))
+
     def better(self, score: float, other: float) -> bool:
         """Return whether a score is strictly better than another."""
         return score > other if self.maximise else score < other
@@ -69,6 +74,26 @@ class Candidate:
         """The first epoch in which the loss of a member stopped being finite."""
         return min((member.diverged_at for member in self.members if member.diverged_at is not None), default=None)
 
+    @property
+    def pruned_at(self) -> int | None:
+        """The epoch after which a stop rule ended it: it has then one trial only."""
+        return min((member.pruned_at for member in self.members if member.pruned_at is not None), default=None)
+
+    @property
+    def epochs_trained(self) -> int:
+        """The epochs of all of its trials."""
+        return sum(member.epochs_trained for member in self.members)
+
+    @property
+    def most_epochs(self) -> int:
+        """The epochs of all of its trials if nothing had ended them."""
+        return sum(member.most_epochs for member in self.members)
+
+    @property
+    def trained(self) -> str:
+        """What a leaderboard says of its epochs."""
+        return f"{self.epochs_trained}, pruned" if self.pruned_at is not None else str(self.epochs_trained)
+
     def _values(self) -> dict[str, list[float]]:
         names = [name for name in self.members[0].metrics if all(name in member.metrics for member in self.members)]
         return {name: [member.metrics[name] for member in self.members] for name in names}
@@ -85,10 +110,18 @@ class Rankable(Protocol):
     def diverged_at(self) -> int | None:
         """The epoch in which it diverged, None if it did not."""
 
+    @property
+    def pruned_at(self) -> int | None:
+        """The epoch after which a stop rule ended it, None if none did."""
+
 
 R = TypeVar("R", bound=Rankable)
 
 
 def rank(records: Sequence[R], goal: Objective) -> list[R]:
-    """Return trials or configurations from the best to the worst; those that diverged are not ranked."""
-    return sorted((r for r in records if r.diverged_at is None), key=lambda record: goal.sort_key(record.metrics))
+    """Return trials or configurations from the best to the worst; those that diverged are not ranked.
+
+    Those that were pruned come after all others, whatever their scores: they are of fewer epochs, and none may win.
+    """
+    ranked = (record for record in records if record.diverged_at is None)
+    return sorted(ranked, key=lambda record: (record.pruned_at is not None, goal.sort_key(record.metrics)))

@@ -15,12 +15,13 @@ from pydantic import BaseModel, ConfigDict
 from flows.compute.clusters import connect, slots, task_runner
 from flows.compute.devices import DeviceFacts, smallest_device
 from flows.compute.lease import SEARCH, Lease, LeaseFiles
+from flows.compute.pruning import Pruning, deal, seen_trial
 from flows.compute.saved_stack import SavedStacks, StackFacts
 from flows.compute.stack_runs import StackRuns
 from flows.compute.stack_training import StackAssignment, StackOutcome
-from flows.compute.stacking import epoch_work, pack, work
+from flows.compute.stacking import pack, work
 from flows.data.store import Dataset, DatasetReference, open_dataset
-from flows.parameters import ComputeParameters, Space
+from flows.parameters import ComputeParameters, Space, StopRule
 from flows.planning import Members, SearchPlan, plan_search
 from flows.progress import ProgressCount, ProgressListener, SearchProgress, progress_listener
 from flows.progress_artifact import ProgressArtifact
@@ -30,6 +31,7 @@ from flows.tracking.search_runs import (
     TrialRecord,
     end_running_trials,
     finished_on,
+    metric_curves,
     reopen,
     unfinished_runs,
 )
@@ -49,6 +51,8 @@ class SearchOutcome(BaseModel):
         Trials trained by this run of the search; the others were finished before, or failed.
     failed : dict of str to str
         Why a trial has no result, by its key: it kills the workers that train it.
+    stop : StopRule or None
+        The rule by which trials were pruned.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -58,6 +62,7 @@ class SearchOutcome(BaseModel):
     trained: int
     failed: dict[str, str] = {}
     stacks: tuple[StackOutcome, ...]
+    stop: StopRule | None = None
 
     @property
     def trial_keys(self) -> tuple[str, ...]:
@@ -98,7 +103,7 @@ def search(
         raise ValueError(f"the space asks for {space.folds or 0} folds, and {len(folds)} were ingested")
     opened = open_dataset(dataset)
     plan = plan_search(space, [open_dataset(fold) for fold in folds] or [opened])
-    training = _Training((dataset, *folds), plan, run, compute, objective(opened.task), progress_listener())
+    training = _Training((dataset, *folds), plan, run, compute, objective(opened.task), progress_listener(), space.stop)
     training.train(plan.trials)
     refit = _refit(plan, training, opened) if folds else None
     if refit is not None:
@@ -110,6 +115,7 @@ def search(
         trained=training.trained,
         failed=training.failed,
         stacks=tuple(training.outcomes),
+        stop=space.stop,
     )
 
 
@@ -129,13 +135,14 @@ class _Training:
     compute: ComputeParameters
     goal: Objective
     listener: ProgressListener
+    stop: StopRule | None
     outcomes: list[StackOutcome] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     trained: int = 0
 
     def finished(self) -> dict[str, TrialRecord]:
         """Return the finished trials by key, those of other searches on the same datasets included."""
-        return finished_on(self.run.tracking, self.datasets)
+        return finished_on(self.run.tracking, self.datasets, search=self.run)
 
     def train(self, trials: tuple[PlannedTrial, ...]) -> None:
         """Train those of the search's trials so far that are not finished."""
@@ -162,8 +169,12 @@ class _Training:
         client = connect(_runner())
         facts = smallest_device(client, self.compute.device)
         saved = SavedStacks(self.datasets[0], self.run)
+        pruning = None if self.stop is None else self._pruning(self.stop, found)
+        if pruning is not None:
+            # A cut then parts no bracket that it need not, and a piece has all sorts of trials to compare.
+            remaining.sort(key=lambda trial: (pruning.brackets[trial.key], trial.key))
         stacks = _plan_stacks(saved.all(), remaining, slots(client), facts)
-        assignments = self._assign(stacks, execution)
+        assignments = self._assign(stacks, execution, pruning)
         with ProgressArtifact(self.listener) as published:
             begin = self._begin(trials, found)
             count = ProgressCount(published, begin, self.goal, sum(stack.work for stack in stacks))
@@ -178,7 +189,18 @@ class _Training:
         get_run_logger().info("%d trials, all of them finished before", len(trials))
         self.listener.search_advanced(self._begin(trials, found))
 
-    def _assign(self, stacks: list["_PlannedStack"], execution: str) -> list[StackAssignment]:
+    def _pruning(self, rule: StopRule, found: dict[str, TrialRecord]) -> Pruning:
+        """Return what all stacks are pruned by: the rule, and what is known of trials that were finished."""
+        brackets = deal(self.plan.trials, rule)
+        tracking, goal = self.run.tracking, self.goal
+        earlier = (
+            seen_trial(rule, goal, bracket, metric_curves(tracking, found[key].run_id, goal.names))
+            for key, bracket in brackets.items()
+            if key in found
+        )
+        return Pruning(rule=rule, brackets=brackets, earlier=tuple(earlier))
+
+    def _assign(self, stacks: list["_PlannedStack"], execution: str, pruning: Pruning | None) -> list[StackAssignment]:
         runs = unfinished_runs(self.run)
         return [
             StackAssignment(
@@ -189,6 +211,7 @@ class _Training:
                 run=self.run,
                 device=self.compute.device,
                 execution=execution,
+                pruning=pruning,
                 checkpoint_seconds=self.compute.checkpoint_seconds,
                 unfinished={trial.key: runs[trial.key] for trial in stack.trials if trial.key in runs},
             )
@@ -204,6 +227,7 @@ class _Training:
             total=len(self.plan.trials) + (len(self.datasets) > 1),
             found_finished=len(before),
             finished=len(before),
+            pruned=sum(record.pruned_at is not None for record in before),
             diverged=sum(record.diverged_at is not None for record in before),
             best=(max(scores) if self.goal.maximise else min(scores)) if scores else None,
             share=0.0 if len(before) < len(trials) else 1.0,
@@ -221,7 +245,7 @@ class _PlannedStack:
     def work(self) -> int:
         """What is left to do, in the unit of `work`."""
         done = [0 if self.saved is None else self.saved.epochs_done(trial) for trial in self.trials]
-        return sum(work(trial) - epochs * epoch_work(trial) for trial, epochs in zip(self.trials, done, strict=True))
+        return sum(work(trial, after=epochs) for trial, epochs in zip(self.trials, done, strict=True))
 
 
 def _plan_stacks(

@@ -8,9 +8,25 @@ import yaml
 from pydantic import ValidationError
 
 from flows.errors import SpaceError
-from flows.parameters import Grid, Hyperparameters, Space, describe_validation_error
+from flows.parameters import (
+    Grid,
+    Halving,
+    Hyperband,
+    Hyperparameters,
+    Median,
+    Space,
+    Strict,
+    describe_validation_error,
+)
 
 _PACKAGE = Path(__file__).parent
+
+_PARTS: dict[tuple[str, ...], type[Strict]] = {
+    ("grid",): Grid,
+    ("stop", "halving"): Halving,
+    ("stop", "hyperband"): Hyperband,
+    ("stop", "median"): Median,
+}
 
 
 def bundled_spaces() -> dict[str, Path]:
@@ -75,7 +91,7 @@ def _explain(error: ValidationError) -> str:
     if unknown:
         # Before a missing field, which is often the same name misspelt.
         *place, name = (str(part) for part in unknown[0]["loc"])
-        known = list(Grid.model_fields) if place == ["grid"] else list(Space.model_fields)
+        known = list(_PARTS.get(tuple(place), Space).model_fields)
         nearest = get_close_matches(name, known, n=1)
         hint = f"did you mean {nearest[0]!r}? " if nearest else ""
         return f"{'.'.join([*place, name])} is unknown: {hint}use {', '.join(known)}"

@@ -91,16 +91,18 @@ def run_train(parameters: TrainParameters, console: Console, server: TemporarySe
             compute=parameters.compute,
             datasets=parameters.datasets,
         )
-    console.print(leaderboard(report.evaluation, report.dataset.name))
+    with_epochs = report.outcome.stop is not None
+    console.print(leaderboard(report.evaluation, report.dataset.name, with_epochs=with_epochs))
     for line in summary(report, total_seconds=time.monotonic() - started):
         console.print(line, soft_wrap=True, highlight=False)
 
 
-def leaderboard(evaluation: Evaluation, name: str) -> Table:
+def leaderboard(evaluation: Evaluation, name: str, *, with_epochs: bool = False) -> Table:
     """Return the best configurations as a table: rank, hyperparameters, validation, and the winner's test metrics.
 
-    Where a configuration has several trials, validation is their mean and sample standard deviation. What was measured
-    of single targets, such as ``test/rmse/height``, is in MLflow.
+    Where a configuration has several trials, validation is their mean and sample standard deviation. ``with_epochs``
+    adds how long each was trained, for a search that prunes. What was measured of single targets, such as
+    ``test/rmse/height``, is in MLflow.
     """
     table = Table(title=f"Leaderboard: {name}", title_justify="left", caption_justify="left")
     table.caption = _members(evaluation.ranked[0])
@@ -108,6 +110,8 @@ def leaderboard(evaluation: Evaluation, name: str) -> Table:
     columns = (*_ALWAYS, *(name for name in _IF_VARYING if len({_shown(c, name) for c in evaluation.ranked}) > 1))
     for column in columns:
         table.add_column(column, justify="right")
+    if with_epochs:
+        table.add_column("trained", justify="right")
     measures = [name for name in evaluation.ranked[0].metrics if name.startswith("val/")]
     for measure in (evaluation.metric, *(name for name in sorted(measures) if name != evaluation.metric)):
         table.add_column(measure, justify="right")
@@ -119,6 +123,7 @@ def leaderboard(evaluation: Evaluation, name: str) -> Table:
         table.add_row(
             str(place),
             *(escape(_shown(candidate, column)) for column in columns),
+            *((candidate.trained,) if with_epochs else ()),
             *(_measured(candidate, name) for name in shown),
             *(f"{evaluation.test[name]:.4f}" if place == 1 else "" for name in tested),
             style="bold green" if place == 1 else None,
@@ -164,6 +169,11 @@ def _trials(report: TrainReport) -> list[str]:
     lines = [first]
     if report.outcome.refit is not None:
         lines.append("The best was trained once more on all training rows, the refit, which is tested and registered.")
+    if report.outcome.stop is not None:
+        candidates = (*ranked, *diverged)
+        pruned = sum(candidate.pruned_at is not None for candidate in candidates)
+        epochs, full = (sum(c.epochs_trained for c in candidates), sum(c.most_epochs for c in candidates))
+        lines.append(f"{pruned} pruned, {epochs:,} of {full:,} epochs trained.")
     if diverged:
         names = "; ".join(f"{candidate.name} at epoch {candidate.diverged_at}" for candidate in diverged[:3])
         lines.append(f"[yellow]{len(diverged)} diverged[/yellow] (loss no longer finite): {escape(names)}")

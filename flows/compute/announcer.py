@@ -7,7 +7,8 @@ import numpy as np
 from distributed import get_worker
 
 from backprop import EpochReport
-from flows.compute.stacking import epoch_work
+from backprop.reports import Reason
+from flows.compute.stacking import epoch_work, work
 from flows.compute.worker_news import WorkerNews
 from flows.ranking import Objective
 from flows.tracking.trial_news import TrialNews
@@ -38,7 +39,13 @@ class Announcer:
     def ended_before(self, news: Sequence[TrialNews]) -> None:
         """Take trials that had ended in an earlier attempt, and were not delivered."""
         ended = [one for one in news if one.end is not None]
-        self._add(WorkerNews(finished=tuple(one.key for one in ended), diverged=_diverged(ended)))
+        self._add(
+            WorkerNews(
+                finished=tuple(one.key for one in ended),
+                diverged=_ended_as("diverged", ended),
+                pruned=_ended_as("stopped", ended),
+            )
+        )
 
     def trained(self, trials: Sequence[PlannedTrial], report: EpochReport) -> None:
         """Take an epoch of a stack, and send what there is if it is time."""
@@ -47,9 +54,12 @@ class Announcer:
         best = None if not len(finite) else float(finite.max() if self._goal.maximise else finite.min())
         self._add(
             WorkerNews(
-                work=sum(epoch_work(trials[place]) for place in report.trials),
+                # What a trial that ends early is spared is done too.
+                work=sum(epoch_work(trials[place]) for place in report.trials)
+                + sum(work(trials[done.trial], after=report.epoch) for done in report.finished),
                 finished=tuple(trials[done.trial].key for done in report.finished),
                 diverged=tuple(trials[done.trial].key for done in report.finished if done.diverged),
+                pruned=tuple(trials[done.trial].key for done in report.finished if done.reason == "stopped"),
                 best=best,
             )
         )
@@ -71,12 +81,13 @@ class Announcer:
             work=so_far.work + news.work,
             finished=so_far.finished + news.finished,
             diverged=so_far.diverged + news.diverged,
+            pruned=so_far.pruned + news.pruned,
             best=best,
         )
 
 
-def _diverged(ended: Sequence[TrialNews]) -> tuple[str, ...]:
-    return tuple(one.key for one in ended if one.end is not None and one.end.diverged)
+def _ended_as(reason: Reason, ended: Sequence[TrialNews]) -> tuple[str, ...]:
+    return tuple(one.key for one in ended if one.end is not None and one.end.reason == reason)
 
 
 def on_dask_worker() -> bool:

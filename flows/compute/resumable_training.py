@@ -1,6 +1,6 @@
 """Training a stack so that its state can be saved between any two epochs, and gone on with in any stack."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -8,6 +8,7 @@ from backprop import Checkpoint, EpochReport, Samples, Stack, Training, Trial
 from backprop.backend import Backend
 from backprop.halving import train_in_halves
 from backprop.optimizers import optimizer
+from flows.compute.pruning import Pruner
 from flows.compute.saved_stack import SavedStack
 from flows.data.preparation import Task
 from flows.parameters import Hyperparameters
@@ -37,6 +38,8 @@ class ResumableTraining:
         Of the dataset.
     samples : pair of Samples
         To train on and to validate on, in host memory.
+    pruner : Pruner, optional
+        Ends trials early; its places are those of `trials`.
     saved : SavedStack, optional
         Holds some of the trials, perhaps among others.
 
@@ -52,11 +55,13 @@ class ResumableTraining:
         task: Task,
         samples: tuple[Samples, Samples],
         backend: Backend,
+        pruner: Pruner | None = None,
         saved: SavedStack | None = None,
     ) -> None:
         self._task = task
         self._samples = samples
         self._backend = backend
+        self._pruner = pruner
         self._places = {trial.key: place for place, trial in enumerate(trials)}
         self._parts, self.news = self._cut(tuple(trials), saved)
         self._now: tuple[Training, tuple[PlannedTrial, ...]] | None = None
@@ -66,7 +71,7 @@ class ResumableTraining:
         for part in self._parts:
             stack = stack_of(part.trials, self._task)
             for report in train_in_halves(partial(self._train, part), stack, self._backend):
-                yield self._told(report, part)
+                yield self._told(report, part.trials)
 
     def state(self) -> tuple[tuple[PlannedTrial, ...], tuple[Stack, Checkpoint] | None]:
         """Return what trains at the moment, between two reports: its trials, and if any is in training its state."""
@@ -100,12 +105,24 @@ class ResumableTraining:
         self._now = training, tuple(planned[trial] for trial in piece.trials)
         samples = training.place(self._samples[0], "training")
         validation = training.place(self._samples[1], "validation")
+        on_epoch = partial(self._prune, self._now[1])
         while training.active:
-            yield training.epoch(samples, validation)
+            yield training.epoch(samples, validation, on_epoch)
 
-    def _told(self, report: EpochReport, part: _Part) -> EpochReport:
-        """Return a report of a part with places in the stack's trials, without trials that are not among them."""
-        places = [self._places.get(part.trials[trial].key) for trial in report.trials]
+    def _prune(self, trials: Sequence[PlannedTrial], report: EpochReport) -> Collection[int]:
+        """Return the places of a part's or a half's trials that are to end with this epoch.
+
+        The second half is compared with the first as well. What was reported before memory ran out is reported again
+        by the halves, to the same decisions.
+        """
+        if self._pruner is None:
+            return ()
+        ending = self._pruner.observe(self._told(report, trials))
+        return [trial for trial in report.trials if self._places.get(trials[trial].key) in ending]
+
+    def _told(self, report: EpochReport, trials: Sequence[PlannedTrial]) -> EpochReport:
+        """Return a report on some trials with places in the stack's, without those that are not among them."""
+        places = [self._places.get(trials[trial].key) for trial in report.trials]
         mine = [k for k, place in enumerate(places) if place is not None]
         told = {trial: place for trial, place in zip(report.trials, places, strict=True) if place is not None}
         return replace(

@@ -10,13 +10,14 @@ import logging
 import tempfile
 import time
 import zipfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from backprop import Checkpoint, CheckpointError, Stack, load_checkpoint, save_checkpoint
+from flows.compute.pruning import SeenTrial
 from flows.data.root import Root, root_of
 from flows.data.store import DatasetReference
 from flows.tracking.outages import disk_full_explained
@@ -49,6 +50,8 @@ class StackFacts(BaseModel):
         Keys of the trials in training.
     news : tuple of TrialNews
         What MLflow had not heard of them, and of others that had ended.
+    seen : dict of str to SeenTrial
+        What a stop rule had seen of each trial, by key; empty without one.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -59,6 +62,7 @@ class StackFacts(BaseModel):
     epoch: int
     active: tuple[str, ...]
     news: tuple[TrialNews, ...]
+    seen: dict[str, SeenTrial] = {}
 
     def epochs_done(self, trial: PlannedTrial) -> int:
         """Return how many epochs of a trial need not be trained again: all of one that had ended."""
@@ -106,6 +110,7 @@ class SavedStacks:
         trials: Sequence[PlannedTrial],
         training: tuple[Stack, Checkpoint] | None,
         news: Sequence[TrialNews],
+        seen: Mapping[str, SeenTrial] | None = None,
     ) -> None:
         """Write the file of a stack, or replace it; `training` is None where all have ended.
 
@@ -128,6 +133,7 @@ class SavedStacks:
                 epoch=0 if training is None else training[1].epoch,
                 active=() if training is None else tuple(trials[place].key for place in training[1].active),
                 news=tuple(one for one in news if _pack_weights(file, one)),
+                seen=dict(seen or {}),
             )
             file.writestr(_FACTS, facts.model_dump_json())
         with disk_full_explained(self._directory):

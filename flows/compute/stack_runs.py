@@ -17,6 +17,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Crashed
 
 from flows.compute.clusters import slots
+from flows.compute.pruning import SeenTrial
 from flows.compute.stack_training import StackAssignment, StackOutcome, train_assignment
 from flows.errors import DiskFullError, RunFailedError
 from flows.tracking.search_runs import end_running_trials, fail_trial, stack_runs
@@ -68,6 +69,7 @@ class StackRuns:
         self._deaths: dict[str, int] = {}
         self._most_deaths: dict[str, int] = {}
         self._failures: list[str] = []
+        self._seen: list[SeenTrial] = []
         self._logger = get_run_logger()
 
     def to_end(self) -> list[StackOutcome]:
@@ -101,13 +103,18 @@ class StackRuns:
         return {trial.key for assignment in self._running.values() for trial in assignment.trials}
 
     def _submit(self, assignment: StackAssignment) -> None:
+        # A stack that is tried again, or in pieces, is compared with the same trials as at first.
+        if assignment.pruning is not None and assignment.name not in self._deaths and not assignment.origins:
+            earlier = (*assignment.pruning.earlier, *self._seen)
+            pruning = assignment.pruning.model_copy(update={"earlier": earlier})
+            assignment = assignment.model_copy(update={"pruning": pruning})
         future = train_stack.submit(assignment)
         self._running[future] = assignment
         future.add_done_callback(self._done.put)
 
     def _settle(self, future: PrefectFuture[StackOutcome], assignment: StackAssignment) -> StackOutcome | None:
         try:
-            return future.result()
+            outcome = future.result()
         except KilledWorker:
             self._recover(future, assignment)
         except DiskFullError:
@@ -116,6 +123,9 @@ class StackRuns:
         except Exception as error:  # noqa: BLE001 - whatever stopped one stack, the others go on; it is raised at the end
             self._failures.append(f"{assignment.name}: {type(error).__name__}: {error}")
             self._logger.error("%s failed: %s", assignment.name, error)  # noqa: TRY400 - its own run has the traceback
+        else:
+            self._seen.extend(outcome.seen)
+            return outcome
         return None
 
     def _recover(self, future: PrefectFuture[StackOutcome], assignment: StackAssignment) -> None:

@@ -5,6 +5,7 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,11 +18,12 @@ from backprop import Samples, one_hot, select_backend
 from backprop.backend import Device
 from flows.compute.announcer import Announcer, on_dask_worker
 from flows.compute.lease import Lease
+from flows.compute.pruning import Pruner, Pruning, PruningState, SeenTrial, seen_trial
 from flows.compute.resumable_training import ResumableTraining
 from flows.compute.saved_stack import SavedStack, SavedStacks
 from flows.data.store import Dataset, DatasetReference, SplitArrays, open_dataset
 from flows.ranking import objective
-from flows.tracking.search_runs import SearchRun, stack_runs
+from flows.tracking.search_runs import SearchRun, metric_curves, stack_runs
 from flows.tracking.trial_runs import StackStopped, TrialRuns
 from flows.trials import PlannedTrial
 
@@ -40,6 +42,8 @@ class StackAssignment(BaseModel):
         Says which stack of its search this is; a stack that is tried again keeps it.
     varying : frozenset of str
         The hyperparameters that differ within the search.
+    pruning : Pruning or None
+        The rule that ends trials before their epochs, if there is one.
     execution : str
         The run of the search that this is part of: a search that is started again has another.
     checkpoint_seconds : float
@@ -59,6 +63,7 @@ class StackAssignment(BaseModel):
     run: SearchRun
     device: Device
     execution: str
+    pruning: Pruning | None = None
     checkpoint_seconds: float = 30.0
     origins: tuple[str, ...] = ()
     unfinished: dict[str, str] = {}
@@ -85,6 +90,8 @@ class StackOutcome(BaseModel):
         Of it, wall time of forward, backward and validation passes.
     peak_bytes : int
         Largest resident memory of the worker process so far, mapped pages of the dataset included.
+    seen : tuple of SeenTrial
+        What the stop rule looked at, for the stacks to come; empty without a rule.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -95,6 +102,7 @@ class StackOutcome(BaseModel):
     seconds: float
     training_seconds: float
     peak_bytes: int
+    seen: tuple[SeenTrial, ...] = ()
 
 
 def train_assignment(assignment: StackAssignment) -> StackOutcome:
@@ -129,11 +137,13 @@ def train_assignment(assignment: StackAssignment) -> StackOutcome:
     ):
         saved = _last_saved(files, assignment, Path(directory))
         backend = select_backend(assignment.device)
-        training = ResumableTraining(trials, dataset.task, _samples(assignment.dataset), backend, saved)
+        before = _seen_before(assignment, dataset, {key: run.run_id for key, run in left.items() if run.finished})
+        pruner = _pruner(assignment, trials, dataset, before, saved)
+        training = ResumableTraining(trials, dataset.task, _samples(assignment.dataset), backend, pruner, saved)
         with TrialRuns(
             assignment.run, assignment.name, dataset, trials, assignment.varying, unfinished, training.news
         ) as runs:
-            keeper = _Keeper(files, assignment, training, runs)
+            keeper = _Keeper(files, assignment, training, runs, pruner)
             announcer = Announcer(assignment.progress_topic, objective(dataset.task), dataset.preparation.metric_unit)
             announcer.ended_before(training.news)
             reports = training.reports()
@@ -162,7 +172,50 @@ def train_assignment(assignment: StackAssignment) -> StackOutcome:
         seconds=time.monotonic() - started,
         training_seconds=training_seconds,
         peak_bytes=_peak_bytes(),
+        seen=(*before, *pruner.state().trials) if pruner is not None else (),
     )
+
+
+def _pruner(
+    assignment: StackAssignment,
+    trials: Sequence[PlannedTrial],
+    dataset: Dataset,
+    before: Sequence[SeenTrial],
+    saved: SavedStack | None,
+) -> Pruner | None:
+    """Return what ends trials early, if anything does, as an earlier attempt left it.
+
+    ``before`` are those of the stack that have ended already; what was saved may hold trials that are in another piece
+    of the stack now, and were compared with once.
+    """
+    pruning = assignment.pruning
+    if pruning is None:
+        return None
+    seen = {} if saved is None else dict(saved.facts.seen)
+    own = tuple(seen.pop(trial.key, SeenTrial(bracket=pruning.brackets[trial.key])) for trial in trials)
+    finished = {trial.key for trial in assignment.trials} - {trial.key for trial in trials}
+    mates = (trial for key, trial in seen.items() if key not in finished)
+    return Pruner(
+        pruning.rule,
+        objective(dataset.task),
+        [pruning.brackets[trial.key] for trial in trials],
+        (*pruning.earlier, *before, *mates),
+        dataset.preparation.metric_unit,
+        PruningState(trials=own),
+    )
+
+
+def _seen_before(assignment: StackAssignment, dataset: Dataset, finished: dict[str, str]) -> list[SeenTrial]:
+    """Return what an earlier attempt saw of the trials that it finished: the others were compared with them once."""
+    pruning, goal = assignment.pruning, objective(dataset.task)
+    if pruning is None:
+        return []
+    return [
+        seen_trial(
+            pruning.rule, goal, pruning.brackets[key], metric_curves(assignment.run.tracking, run_id, goal.names)
+        )
+        for key, run_id in finished.items()
+    ]
 
 
 def _last_saved(files: SavedStacks, assignment: StackAssignment, directory: Path) -> SavedStack | None:
@@ -212,10 +265,15 @@ class _Keeper:
     """Saves a stack every now and then, and takes no more than a share of the time for it."""
 
     def __init__(
-        self, files: SavedStacks, assignment: StackAssignment, training: ResumableTraining, runs: TrialRuns
+        self,
+        files: SavedStacks,
+        assignment: StackAssignment,
+        training: ResumableTraining,
+        runs: TrialRuns,
+        pruner: Pruner | None,
     ) -> None:
-        self._files, self._training, self._runs = files, training, runs
-        self._name, self._seconds = assignment.name, assignment.checkpoint_seconds
+        self._files, self._training, self._runs, self._pruner = files, training, runs, pruner
+        self._assignment, self._seconds = assignment, assignment.checkpoint_seconds
         self._next = time.monotonic() + self._seconds
 
     def save_if_due(self) -> None:
@@ -225,9 +283,14 @@ class _Keeper:
     def save(self) -> None:
         started = time.monotonic()
         trials, state = self._training.state()
-        self._files.save(self._name, trials, state, self._runs.news())
+        self._files.save(self._assignment.name, trials, state, self._runs.news(), self._seen())
         now = time.monotonic()
         self._next = now + max(self._seconds, (now - started) / SAVE_SHARE)
+
+    def _seen(self) -> dict[str, SeenTrial]:
+        if self._pruner is None:
+            return {}
+        return dict(zip((trial.key for trial in self._runs.trials), self._pruner.state().trials, strict=True))
 
 
 def _worker_address() -> str:

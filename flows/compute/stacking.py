@@ -42,9 +42,9 @@ def trial_bytes(trial: PlannedTrial) -> int:
     return ITEM_BYTES * trial.architecture.parameter_count * (2 * (1 + memories) + 1)
 
 
-def work(trial: PlannedTrial) -> int:
-    """Return the multiplications of a trial, up to a factor that all trials on a dataset share."""
-    return epoch_work(trial) * trial.hyperparameters.epochs
+def work(trial: PlannedTrial, after: int = 0) -> int:
+    """Return the multiplications of a trial after some epochs, up to a factor that all trials on a dataset share."""
+    return epoch_work(trial) * (trial.hyperparameters.epochs - after)
 
 
 def epoch_work(trial: PlannedTrial) -> int:

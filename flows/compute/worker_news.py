@@ -10,8 +10,8 @@ class WorkerNews(BaseModel):
     ----------
     work : int
         Multiplications done since it last announced, up to a factor that all stacks share.
-    finished, diverged : tuple of str
-        Keys of trials that finished since, and which of them diverged.
+    finished, diverged, pruned : tuple of str
+        Keys of trials that finished since, and which of them diverged or were ended by a stop rule.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -19,4 +19,5 @@ class WorkerNews(BaseModel):
     work: int = 0
     finished: tuple[str, ...] = ()
     diverged: tuple[str, ...] = ()
+    pruned: tuple[str, ...] = ()
     best: float | None = None

@@ -1,5 +1,6 @@
 """The MLflow run of a search, and what can be read back of its trials."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,6 +48,8 @@ class TrialRecord:
         Values of the last epoch.
     diverged_at : int or None
         The epoch in which its loss stopped being finite.
+    pruned_at : int or None
+        The epoch after which a stop rule ended it.
     """
 
     key: str
@@ -55,6 +58,17 @@ class TrialRecord:
     params: dict[str, str]
     metrics: dict[str, float]
     diverged_at: int | None
+    pruned_at: int | None = None
+
+    @property
+    def epochs_trained(self) -> int:
+        """How many epochs it was trained for."""
+        return self.pruned_at or self.diverged_at or self.most_epochs
+
+    @property
+    def most_epochs(self) -> int:
+        """How many epochs it would have been trained for if nothing had ended it."""
+        return int(self.params["epochs"])
 
 
 @contextmanager
@@ -89,8 +103,8 @@ def search_run(tracking: Tracking, dataset: Dataset, space_name: str, space: Spa
 def search_key(dataset: Dataset, space: Space) -> str:
     """Return what is the same for the same space on the same dataset, 64 hexadecimal digits."""
     asked = space.model_dump(mode="json")
-    # A space that does not ask for folds or seeds has the key that it had before there were any.
-    for name in ("folds", "seeds"):
+    # A space that does not ask for folds, seeds or a stop rule has the key that it had before there were any.
+    for name in ("folds", "seeds", "stop"):
         if asked[name] == Space.model_fields[name].default:
             del asked[name]
     return canonical_digest([dataset.reference.digest, asked, SHUFFLE_SEED, DTYPE])
@@ -149,26 +163,45 @@ def fail_trial(run: SearchRun, run_id: str, reason: str) -> None:
     client.set_terminated(run_id, status="FAILED")
 
 
-def finished_trials(tracking: Tracking, digest: str) -> dict[str, TrialRecord]:
-    """Return the finished trials of an experiment on a dataset, by trial key."""
+def finished_trials(tracking: Tracking, digest: str, search: SearchRun | None = None) -> dict[str, TrialRecord]:
+    """Return the finished trials of an experiment on a dataset, by trial key.
+
+    One that was pruned counts for its own search alone: it was worse than the others there, which says nothing of
+    other spaces and rules. If it was trained to its end as well, that is the record returned.
+    """
     where = f"tags.`{tags.DATASET_DIGEST}` = '{digest}' and attributes.status = 'FINISHED'"
-    return {
-        trial.data.tags[tags.TRIAL_KEY]: _record(trial)
-        for trial in _search(tracking.client(), tracking, where)
-        if tags.TRIAL_KEY in trial.data.tags
-    }
+    found: dict[str, TrialRecord] = {}
+    for trial in _search(tracking.client(), tracking, where):
+        if tags.TRIAL_KEY not in trial.data.tags:
+            continue
+        record = _record(trial)
+        is_own = search is not None and trial.data.tags.get(tags.PARENT) == search.run_id
+        if record.pruned_at is None or (is_own and record.key not in found):
+            found[record.key] = record
+    return found
 
 
-def finished_on(tracking: Tracking, datasets: Iterable[DatasetReference]) -> dict[str, TrialRecord]:
-    """Return the finished trials of an experiment on any of some datasets, by trial key."""
+def metric_curves(tracking: Tracking, run_id: str, names: Iterable[str]) -> dict[int, dict[str, float]]:
+    """Return by epoch what a trial's run has of some metrics."""
+    curves: dict[int, dict[str, float]] = defaultdict(dict)
+    for name in names:
+        for point in tracking.client().get_metric_history(run_id, name):
+            curves[point.step][name] = point.value
+    return dict(curves)
+
+
+def finished_on(
+    tracking: Tracking, datasets: Iterable[DatasetReference], search: SearchRun | None = None
+) -> dict[str, TrialRecord]:
+    """Return the finished trials of an experiment on any of some datasets, by trial key, as `finished_trials` does."""
     found: dict[str, TrialRecord] = {}
     for dataset in datasets:
-        found |= finished_trials(tracking, dataset.digest)
+        found |= finished_trials(tracking, dataset.digest, search)
     return found
 
 
 def _record(trial: Run) -> TrialRecord:
-    diverged_at = trial.data.tags.get(tags.DIVERGED)
+    diverged_at, pruned_at = trial.data.tags.get(tags.DIVERGED), trial.data.tags.get(tags.PRUNED)
     return TrialRecord(
         key=trial.data.tags[tags.TRIAL_KEY],
         run_id=trial.info.run_id,
@@ -176,6 +209,7 @@ def _record(trial: Run) -> TrialRecord:
         params=dict(trial.data.params),
         metrics=dict(trial.data.metrics),
         diverged_at=int(diverged_at) if diverged_at else None,
+        pruned_at=int(pruned_at) if pruned_at else None,
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.utils.validation import MAX_METRICS_PER_BATCH
 
+from backprop.reports import Reason
 from flows.data.store import Dataset
 from flows.tracking import tags
 from flows.tracking.artifacts import local_directory
@@ -21,6 +22,8 @@ from flows.tracking.trial_news import Point, TrialEnd
 from flows.trials import DTYPE, SHUFFLE_SEED, PlannedTrial, configuration_key, describe, widths
 
 WEIGHTS_FILE = "weights.safetensors"
+
+_ENDED_EARLY: dict[Reason, str] = {"diverged": tags.DIVERGED, "stopped": tags.PRUNED}
 
 
 class TrialDelivery:
@@ -100,7 +103,8 @@ class TrialDelivery:
     def finish(self, place: int, points: Sequence[Point], end: TrialEnd) -> None:
         """Deliver what is left of a trial and its weights, and end its run."""
         self._log_weights(place, end.weights)
-        self.tell(place, points, [RunTag(tags.DIVERGED, str(end.epoch))] if end.diverged else ())
+        ended_early = _ENDED_EARLY.get(end.reason)
+        self.tell(place, points, [RunTag(ended_early, str(end.epoch))] if ended_early else ())
         self._client.set_terminated(self._run_ids[place], status="FINISHED")
 
     def abandon(self, place: int, points: Sequence[Point], status: str, reason: str) -> None:

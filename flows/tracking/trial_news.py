@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
+from backprop.reports import Reason
+
 
 class Point(NamedTuple):
     """A value of a metric, with the time at which it was measured: told twice, it is still one point.
@@ -25,8 +27,8 @@ class TrialEnd(BaseModel):
     ----------
     epoch : int
         Its last.
-    diverged : bool
-        Its loss stopped being finite in that epoch.
+    reason : str
+        Why, as the core says it: ``"epochs"``, ``"diverged"``, ``"stopped"`` (by a stop rule), ...
     weights : Path
         A file of this machine that holds its weights.
     """
@@ -34,7 +36,7 @@ class TrialEnd(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     epoch: int
-    diverged: bool
+    reason: Reason
     weights: Path
 
 

@@ -67,6 +67,10 @@ class TrialRuns:
         Runs of an earlier attempt to go on with, by trial key.
     news : iterable of TrialNews
         What an earlier attempt could not deliver.
+
+    Attributes
+    ----------
+    trials : tuple of PlannedTrial
     """
 
     def __init__(
@@ -82,7 +86,7 @@ class TrialRuns:
         self._uri = run.tracking.uri
         self._delivery = TrialDelivery(run, stack, dataset, trials, varying, unfinished or {})
         self._dataset = dataset
-        self._trials = list(trials)
+        self.trials = tuple(trials)
         known = {one.key: one for one in news}
         self._buffers = [
             _Buffer(list(known[trial.key].points), known[trial.key].end) if trial.key in known else _Buffer()
@@ -155,18 +159,18 @@ class TrialRuns:
         with self._lock:
             return tuple(
                 TrialNews(key=trial.key, points=tuple(buffer.points), end=buffer.end)
-                for trial, buffer in zip(self._trials, self._buffers, strict=True)
+                for trial, buffer in zip(self.trials, self._buffers, strict=True)
                 if not buffer.ended and (buffer.points or buffer.end)
             )
 
     def _end(self, finished: Finished, epoch: int) -> TrialEnd:
-        trial = self._trials[finished.trial]
+        trial = self.trials[finished.trial]
         # MLflow names an artifact as the file that it is given.
         weights = Path(self._spool.name) / trial.key / WEIGHTS_FILE
         with disk_full_explained(str(weights.parent)):
             weights.parent.mkdir()
             save_weights(weights, trial.architecture, finished.parameters)
-        return TrialEnd(epoch=epoch, diverged=finished.diverged, weights=weights)
+        return TrialEnd(epoch=epoch, reason=finished.reason, weights=weights)
 
     # The thread that delivers
 

@@ -1,5 +1,7 @@
 """The direction of every metric: an accuracy is better when larger, an error when smaller."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -44,6 +46,16 @@ def test_a_diverged_trial_has_no_rank_however_good_its_last_number() -> None:
     records = [record("diverged", diverged_at=3, accuracy=0.99, loss=0.1), record("sound", accuracy=0.2, loss=2.0)]
 
     assert names(rank(records, objective("classification"))) == ["sound"]
+
+
+def test_a_pruned_trial_ranks_after_all_that_were_not_however_good_its_last_number() -> None:
+    pruned = [
+        replace(record(name, accuracy=score, loss=0.1), pruned_at=1) for name, score in (("low", 0.8), ("high", 0.99))
+    ]
+
+    ranked = rank([*pruned, record("full", accuracy=0.2, loss=2.0)], objective("classification"))
+
+    assert names(ranked) == ["full", "high", "low"]
 
 
 def test_better_is_strict_in_both_directions() -> None:

@@ -63,6 +63,13 @@ def test_the_default_space_has_at_least_24_trials() -> None:
         ("grid: {hidden: [[8]], learning_rate: [0.1], batch_size: [0]}", "grid.batch_size[0]"),
         ("grid: {hidden: [[8]], learning_rate: [0.1], epochs: [1.5]}", "grid.epochs[0]"),
         ("grid: {hidden: [[8]]}", "grid.learning_rate"),
+        ("grid: {hidden: [[8]], learning_rate: [0.1]}\nstop: {rule: halvin}", "'halving', 'hyperband', 'median'"),
+        (
+            "grid: {hidden: [[8]], learning_rate: [0.1]}\nstop: {rule: halving, facto: 3}",
+            "stop.halving.facto is unknown: did you mean 'factor'? use rule, factor, first",
+        ),
+        ("grid: {hidden: [[8]], learning_rate: [0.1]}\nstop: {rule: hyperband, factor: 1}", "stop.hyperband.factor"),
+        ("grid: {hidden: [[8]], learning_rate: [0.1]}\nstop: {rule: median, after: 0}", "stop.median.after"),
         ("grid: [1, 2]", "grid"),
         ("- 1", "holds no mapping"),
         ("", "holds no mapping"),

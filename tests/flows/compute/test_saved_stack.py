@@ -53,7 +53,7 @@ def test_what_was_saved_is_read_back_bit_for_bit(
         TrialNews(
             key=trials[0].key,
             points=(Point("train/loss", 0.1 + 0.2, 17, 3),),
-            end=TrialEnd(epoch=3, diverged=False, weights=tmp_path / "weights.safetensors"),
+            end=TrialEnd(epoch=3, reason="epochs", weights=tmp_path / "weights.safetensors"),
         ),
         TrialNews(key=trials[1].key, points=(Point("train/loss", 1e-17, 18, 3),)),
     ]
@@ -113,7 +113,7 @@ def test_weights_that_are_delivered_while_a_stack_is_saved_are_left_out(
     trials: list[PlannedTrial], tmp_path: Path
 ) -> None:
     files = SavedStacks(write(tmp_path / "datasets", "wine"), RUN)
-    gone = TrialEnd(epoch=3, diverged=False, weights=tmp_path / "gone")
+    gone = TrialEnd(epoch=3, reason="epochs", weights=tmp_path / "gone")
 
     files.save("stack-0", trials, None, [TrialNews(key=trials[0].key, points=(), end=gone)])
 
