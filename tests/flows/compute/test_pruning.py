@@ -1,7 +1,7 @@
 """Stop rules: who goes on at a rung, that somebody always does, and that a restored state decides the same."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
