@@ -307,6 +307,18 @@ def remove_dataset(
         run_remove(console, datasets, dataset, yes)
 
 
+space_app = typer.Typer(no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
+app.add_typer(space_app, name="space", help="Describe the files of search spaces.")
+
+
+@space_app.command("schema")
+def show_schema() -> None:
+    """Print the JSON Schema of a space's file, by which an editor completes and checks it."""
+    from flows.space_document import space_schema
+
+    print(space_schema(), end="")  # noqa: T201 - rich would wrap it
+
+
 def main() -> None:
     """Run the command line."""
     app()

@@ -70,8 +70,6 @@ def search(dataset: DatasetReference, space: Space, run: SearchRun, compute: Com
 
     Raises
     ------
-    SpaceError
-        The space has no trials.
     ClusterError
         There is no cluster to train on.
     RunFailedError

@@ -74,7 +74,8 @@ def trial_key(digest: str, architecture: Architecture, hyperparameters: Hyperpar
         {
             "dataset": digest,
             "architecture": asdict(architecture),
-            "hyperparameters": hyperparameters.model_dump(),
+            # Without what is None: a hyperparameter that came later changes no key of a trial that does not use it.
+            "hyperparameters": hyperparameters.model_dump(exclude_none=True),
             "shuffle_seed": SHUFFLE_SEED,
             "dtype": DTYPE,
             "core": CORE_VERSION,
@@ -95,6 +96,7 @@ def describe(hyperparameters: Hyperparameters, varying: frozenset[str]) -> str:
         "hidden": widths(hyperparameters.hidden),
         "activation": hyperparameters.activation,
         "optimizer": hyperparameters.optimizer,
+        **{name: f"{name}={value:g}" for name, value in hyperparameters.optimizer_numbers.items()},
         "batch_size": f"batch={hyperparameters.batch_size}",
         "epochs": f"epochs={hyperparameters.epochs}",
         "l2": f"l2={hyperparameters.l2:g}",

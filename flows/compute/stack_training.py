@@ -149,7 +149,7 @@ def _trial(chosen: Hyperparameters) -> Trial:
         chosen.learning_rate,
         chosen.epochs,
         chosen.seed,
-        optimizer=optimizer(chosen.optimizer),
+        optimizer=optimizer(chosen.optimizer, **chosen.optimizer_numbers),
         l2=chosen.l2,
         dropout=chosen.dropout,
     )

@@ -56,7 +56,9 @@ def search_run(tracking: Tracking, dataset: Dataset, space_name: str, space: Spa
     raises, the run and what still runs below it end as FAILED; if it is interrupted, as KILLED.
     """
     client = tracking.client()
-    key = canonical_digest([dataset.reference.digest, space.model_dump(mode="json"), SHUFFLE_SEED, DTYPE])
+    key = canonical_digest(
+        [dataset.reference.digest, space.model_dump(mode="json", exclude_none=True), SHUFFLE_SEED, DTYPE]
+    )
     run_id = find_run(tracking, tags.SEARCH_KEY, key) or _create(client, tracking, dataset, space_name, key)
     run = SearchRun(tracking=tracking, run_id=run_id)
     try:
