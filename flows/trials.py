@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 import backprop.stack
 from backprop import CORE_VERSION, Architecture
 from flows.data.preparation import Task
+from flows.data.shape import DatasetShape, dataset_shape
 from flows.data.store import Dataset
 from flows.parameters import Hyperparameters
 
@@ -52,17 +53,22 @@ class PlannedTrial(BaseModel):
 
 def plan_trial(dataset: Dataset, hyperparameters: Hyperparameters) -> PlannedTrial:
     """Return the trial of some hyperparameters on a dataset, whose task decides how the network ends."""
-    head = HEADS[dataset.task]
+    return plan_trial_on(dataset_shape(dataset.reference.digest, dataset.schema), hyperparameters)
+
+
+def plan_trial_on(shape: DatasetShape, hyperparameters: Hyperparameters) -> PlannedTrial:
+    """Return the trial of some hyperparameters on a dataset of which no more is known than its shape."""
+    head = HEADS[shape.task]
     architecture = Architecture(
-        inputs=dataset.inputs,
+        inputs=shape.inputs,
         hidden=hyperparameters.hidden,
-        outputs=dataset.outputs,
+        outputs=shape.outputs,
         activation=hyperparameters.activation,
         output_activation=head.output_activation,
         loss=head.loss,
     )
     return PlannedTrial(
-        key=trial_key(dataset.reference.digest, architecture, hyperparameters),
+        key=trial_key(shape.digest, architecture, hyperparameters),
         hyperparameters=hyperparameters,
         architecture=architecture,
     )
