@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails, core_schema
 
 from flows.data.yaml_declarations import is_plain_null, value_of
 from flows.errors import SpaceError
-from flows.parameters import FORMS, Grid, Hyperparameters, RandomTrials, Space
+from flows.parameters import FORMS, Space
 
 START = "start it with " + ", ".join(f"`{form}:`" for form in FORMS[:-1]) + f" or `{FORMS[-1]}:`"
 
@@ -192,15 +192,14 @@ def _remedy(loc: tuple[int | str, ...], otherwise: str, node: yaml.Node | None =
 def _names_at(loc: tuple[int | str, ...]) -> list[str]:
     """Return the names that may stand where an unknown one does."""
     model: type[BaseModel] = Space
-    match loc[:-1]:
-        case ("grid",):
-            model = Grid
-        case ("random",):
-            model = RandomTrials
-        case ("trials", _):
-            model = Hyperparameters
-        case ("random", name, _):
-            # The second of the two that the field may be: a value, or what it is drawn from.
-            distribution: Any = get_args(RandomTrials.model_fields[str(name)].annotation)[1]
-            model = get_args(distribution)[0]
+    for part in loc[:-1]:
+        if part in model.model_fields:
+            model = _model_in(model.model_fields[str(part)].annotation) or model
     return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the model that a field is, holds, or may be instead of a value."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)

@@ -3,13 +3,16 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows.errors import SpaceError
 from flows.parameters import Grid, Hyperparameters, RandomTrials, Space
 from flows.spaces import bundled_spaces, expand, load_space
 from flows.trials import canonical_digest
+
+# On a busy machine models take longer to be made than Hypothesis allows.
+unhurried = settings(deadline=None)
 
 
 def write(directory: Path, text: str) -> str:
@@ -115,6 +118,7 @@ def test_a_number_of_an_optimizer_multiplies_its_own_trials_only() -> None:
     ]
 
 
+@unhurried
 @given(
     optimizers=st.lists(st.sampled_from(["sgd", "momentum", "nesterov", "adam", "adamw"]), min_size=1, unique=True),
     momenta=st.lists(st.sampled_from([0.0, 0.5, 0.9, 0.99]), min_size=1, unique=True),
@@ -134,6 +138,7 @@ def test_a_number_that_its_optimizer_has_anyway_makes_no_other_trial() -> None:
     assert len(expand(space_of(trials=[plain, {**plain, "momentum": 0.9}, {**plain, "momentum": 0.8}]))) == 2
 
 
+@unhurried
 @given(seed=st.integers(0, 2**70), count=st.integers(1, 20))
 def test_the_same_seed_draws_the_same_trials_and_a_larger_count_adds_to_them(seed: int, count: int) -> None:
     fields = {"seed": seed, "hidden": {"choice": [[8], [4]]}, "learning_rate": {"log_uniform": [1e-5, 1]}}
