@@ -90,8 +90,6 @@ def search(
 
     Raises
     ------
-    SpaceError
-        The space has no trials.
     ClusterError
         There is no cluster to train on.
     SearchRunningError

@@ -152,7 +152,7 @@ def trial_of(chosen: Hyperparameters) -> Trial:
         chosen.learning_rate,
         chosen.epochs,
         chosen.seed,
-        optimizer=optimizer(chosen.optimizer),
+        optimizer=optimizer(chosen.optimizer, **chosen.optimizer_numbers),
         l2=chosen.l2,
         dropout=chosen.dropout,
     )

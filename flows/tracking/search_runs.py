@@ -102,12 +102,7 @@ def search_run(tracking: Tracking, dataset: Dataset, space_name: str, space: Spa
 
 def search_key(dataset: Dataset, space: Space) -> str:
     """Return what is the same for the same space on the same dataset, 64 hexadecimal digits."""
-    asked = space.model_dump(mode="json")
-    # A space that does not ask for folds, seeds or a stop rule has the key that it had before there were any.
-    for name in ("folds", "seeds", "stop"):
-        if asked[name] == Space.model_fields[name].default:
-            del asked[name]
-    return canonical_digest([dataset.reference.digest, asked, SHUFFLE_SEED, DTYPE])
+    return canonical_digest([dataset.reference.digest, space.asked(), SHUFFLE_SEED, DTYPE])
 
 
 def reopen(run: SearchRun) -> None:

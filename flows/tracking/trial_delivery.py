@@ -14,6 +14,7 @@ from mlflow.utils.validation import MAX_METRICS_PER_BATCH
 
 from backprop.reports import Reason
 from flows.data.store import Dataset
+from flows.parameters import OPTIMIZER_NUMBERS
 from flows.tracking import tags
 from flows.tracking.artifacts import local_directory
 from flows.tracking.inputs import dataset_inputs
@@ -190,10 +191,15 @@ def _name(trial: PlannedTrial, varying: frozenset[str]) -> str:
 
 
 def _parameters(trial: PlannedTrial) -> dict[str, object]:
-    """Return a trial's MLflow params: every trial has every key, and numbers are numbers."""
+    """Return a trial's MLflow params: every trial has every key, and numbers are numbers.
+
+    A number that its optimiser does not have is 0, which is what an optimiser does without momentum or decay.
+    """
     architecture = trial.architecture
     return {
         **trial.hyperparameters.model_dump(exclude={"hidden"}),
+        **dict.fromkeys(OPTIMIZER_NUMBERS, 0.0),
+        **trial.hyperparameters.optimizer_numbers,
         "hidden": widths(architecture.hidden),
         "n_layers": len(architecture.hidden),
         "width": max(architecture.hidden, default=0),

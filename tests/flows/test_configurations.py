@@ -28,9 +28,9 @@ def test_each_configuration_has_its_own_seed_and_the_next() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("folds: 1", "folds: Input should be greater than or equal to 2"),
-        ("folds: 101", "folds: Input should be less than or equal to 100"),
-        ("seeds: 0", "seeds: Input should be greater than or equal to 1"),
+        ("folds: 1", "space.yaml:2: folds is 1, which is out of range; use at least 2"),
+        ("folds: 101", "space.yaml:2: folds is 101, which is out of range; use at most 100"),
+        ("seeds: 0", "space.yaml:2: seeds is 0, which is out of range; use at least 1"),
         ("fold: 3", "fold is unknown: did you mean 'folds'?"),
     ],
 )

@@ -144,9 +144,7 @@ def test_a_stack_taken_over_is_compared_with_those_that_the_dead_worker_pruned(
 
 
 def test_a_search_without_a_rule_has_the_key_that_it_always_had(wine: Dataset) -> None:
-    always = canonical_digest(
-        [wine.reference.digest, {"grid": SPACE.grid.model_dump(mode="json")}, SHUFFLE_SEED, DTYPE]
-    )
+    always = canonical_digest([wine.reference.digest, {"grid": SPACE.asked()["grid"]}, SHUFFLE_SEED, DTYPE])
     rules: list[StopRule] = [HALVING, Halving(rule="halving", factor=4), Median(rule="median")]
 
     keys = [search_key(wine, SPACE.model_copy(update={"stop": rule})) for rule in rules]

@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from backprop import Samples, Stack, Training, Trial, load_weights, one_hot, select_backend, train
-from backprop.optimizers import Adam
+from backprop.optimizers import Adam, AdamW, Momentum, Nesterov, Optimizer
 from backprop.training import histories
 from flows.compute.saved_stack import SavedStacks
 from flows.compute.stack_training import StackAssignment, StackOutcome, samples_of, train_assignment
@@ -102,6 +102,58 @@ def test_optimiser_penalty_and_dropout_of_a_trial_reach_the_core(wine: Dataset, 
     [expected] = histories(list(reports), 1)
     assert [value for _, value in curve(tracking, run, "train/loss")] == expected["train/loss"]
     assert run.data.params["optimizer"] == "adam"
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "numbers", "in_the_core", "params"),
+    [
+        ("momentum", {"momentum": 0.5}, Momentum(momentum=0.5), ("0.5", "0.0")),
+        ("momentum", {}, Momentum(), ("0.9", "0.0")),
+        ("adamw", {"weight_decay": 0.5}, AdamW(weight_decay=0.5), ("0.0", "0.5")),
+    ],
+)
+def test_a_number_of_the_optimiser_reaches_the_core_and_mlflow(
+    optimizer: str,
+    numbers: dict[str, float],
+    in_the_core: Optimizer,
+    params: tuple[str, str],
+    wine: Dataset,
+    tracking: Tracking,
+) -> None:
+    trials = [planned(wine, optimizer=optimizer, learning_rate=0.01, **numbers)]
+    stack = Stack(trials[0].architecture, 16, (Trial(0.01, 4, 0, optimizer=in_the_core),))
+    reports = train(stack, samples_of(wine.train, wine), samples_of(wine.validation, wine), select_backend("cpu"))
+
+    _, [run] = train_on(wine, tracking, trials)
+
+    [expected] = histories(list(reports), 1)
+    assert [value for _, value in curve(tracking, run, "train/loss")] == expected["train/loss"]
+    assert (run.data.params["momentum"], run.data.params["weight_decay"]) == params
+
+
+def test_every_trial_has_every_param_as_a_number_that_can_be_drawn(wine: Dataset, tracking: Tracking) -> None:
+    train_on(wine, tracking, [planned(wine)])
+    _, runs = train_on(wine, tracking, [planned(wine, optimizer="momentum", momentum=0.5)])
+
+    plain, heavy = sorted(runs, key=lambda run: float(run.data.params["momentum"]))
+    assert set(plain.data.params) == set(heavy.data.params)
+    assert [float(run.data.params["momentum"]) for run in (plain, heavy)] == [0, 0.5]
+    assert {float(run.data.params["weight_decay"]) for run in (plain, heavy)} == {0}
+
+
+def test_trials_of_different_momenta_share_a_stack_and_train_as_alone(wine: Dataset, tracking: Tracking) -> None:
+    momenta = (0.5, 0.95)
+    trials = [planned(wine, optimizer="nesterov", learning_rate=0.01, momentum=momentum) for momentum in momenta]
+
+    _, runs = train_on(wine, tracking, trials)
+
+    by_momentum = {float(run.data.params["momentum"]): run for run in runs}
+    for momentum in momenta:
+        alone = Stack(trials[0].architecture, 16, (Trial(0.01, 4, 0, optimizer=Nesterov(momentum=momentum)),))
+        reports = train(alone, samples_of(wine.train, wine), samples_of(wine.validation, wine), select_backend("cpu"))
+        [expected] = histories(list(reports), 1)
+        curve_of_run = curve(tracking, by_momentum[momentum], "train/loss")
+        assert [value for _, value in curve_of_run] == pytest.approx(expected["train/loss"], rel=1e-4)
 
 
 def test_an_error_is_reported_in_the_unit_of_the_target(diabetes: Dataset, tracking: Tracking, tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_another_space_or_other_data_is_another_run(wine: Dataset, diabetes: Dat
 
 
 def test_a_search_without_folds_and_seeds_keeps_the_key_it_had_before_there_were_any(wine: Dataset) -> None:
-    before = {"grid": SPACE.grid.model_dump(mode="json")}
+    before = {"grid": SPACE.grid.model_dump(mode="json", exclude_none=True)}
 
     assert search_key(wine, SPACE) == canonical_digest([wine.reference.digest, before, 0, "float32"])
     others = [SPACE.model_copy(update=asked) for asked in ({"folds": 3}, {"folds": 4}, {"seeds": 2})]
