@@ -9,7 +9,7 @@ export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-scale bench-ingest clean
+.PHONY: help demo test lint bench bench-scale bench-ingest bench-pruning clean
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,6 +34,9 @@ bench-scale: $(VENV)/.installed-bench  ## How time grows with trials, width, row
 
 bench-ingest: $(VENV)/.installed  ## Race ingestion against pandas and scikit-learn on a million rows, in three minutes
 	$(BIN)/python -m benchmarks.ingestion
+
+bench-pruning: $(VENV)/.installed  ## Search a grid on Fashion-MNIST in full and by every stop rule, in a few minutes
+	$(BIN)/python -m benchmarks.pruning
 
 clean:  ## Remove .venv and what the demo wrote; your own runs are in mlflow.db and stay
 	rm -rf $(VENV) .demo
