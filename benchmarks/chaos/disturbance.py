@@ -1,5 +1,6 @@
 """A search with everything around it, and what is killed of it."""
 
+import math
 import os
 import random
 import sqlite3
@@ -82,10 +83,16 @@ class SearchUnderTest:
         self._scheduler = DaskScheduler(self.directory)
         self._workers = DaskWorkers(self.directory, self._scheduler)
         self._flow: subprocess.Popen[bytes] | None = None
+        self._most_kills: int | None = None
 
-    def run(self, chance: random.Random | None = None, pause: tuple[float, float] = (2.0, 8.0)) -> None:
+    def run(
+        self,
+        chance: random.Random | None = None,
+        pause: tuple[float, float] = (2.0, 8.0),
+        most_kills: int | None = None,
+    ) -> None:
         """Run the command until it succeeds, killing something every few seconds if there is a chance generator."""
-        os.environ["PREFECT_HOME"] = str(self.directory / "prefect")
+        self._most_kills = most_kills
         services = (self._prefect, self._mlflow, self._scheduler, self._workers)
         try:
             for service in services:
@@ -123,6 +130,7 @@ class SearchUnderTest:
         self.attempts += 1
         environment = {
             **os.environ,
+            "PREFECT_HOME": str(self.directory / "prefect"),
             "MLFLOW_TRACKING_URI": self._mlflow.address,
             "PREFECT_API_URL": self._prefect.address,
         }
@@ -138,7 +146,8 @@ class SearchUnderTest:
         assert self._flow is not None  # noqa: S101 - the caller started it
         while True:
             try:
-                code = self._flow.wait(None if chance is None else chance.uniform(*pause))
+                enough = self.kills.total() >= (self._most_kills or math.inf)
+                code = self._flow.wait(None if chance is None or enough else chance.uniform(*pause))
             except subprocess.TimeoutExpired:
                 if chance is not None:
                     self._disturb(chance)

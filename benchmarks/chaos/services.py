@@ -48,7 +48,12 @@ class Service:
         """Start the program and wait until it is ready."""
         with (self._directory / f"{self.name}.log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own commands
-                self.command(), cwd=self._directory, stdout=log, stderr=log, start_new_session=True
+                self.command(),
+                cwd=self._directory,
+                env={**os.environ, "PREFECT_HOME": str(self._directory / "prefect")},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         wait_until(lambda: self.answers() or not self.is_running, f"{self.name} does not answer")
         if not self.is_running:
