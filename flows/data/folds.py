@@ -75,9 +75,11 @@ def fold_blocks(
     """
     rows = np.flatnonzero(~test_rows)
     blocks = np.full(staged.rows, NO_BLOCK, dtype=np.uint8)
-    if split.column is None or split.by == "column":
-        if split.column is not None:
-            require_no_validation(staged, split.column)
+    if split.column is None:
+        blocks[rows] = drawn_blocks(staged, plan, hashes, rows, folds)
+        return blocks
+    if split.by == "column":
+        require_no_validation(staged, split.column)
         blocks[rows] = drawn_blocks(staged, plan, hashes, rows, folds)
     else:
         blocks[rows] = ordered_blocks(staged, plan, split, split.column, rows, folds)

@@ -35,7 +35,8 @@ _COLUMN_TYPES = {
 def dataset_inputs(dataset: Dataset, contexts: Iterable[Context]) -> list[DatasetInput]:
     """Return parts of a dataset as inputs of a run, for one call of ``log_inputs``.
 
-    The training rows go by the dataset's own digest, so that one filter finds a search and all of its trials.
+    The training rows go by the dataset's own digest, so that one filter finds a search and all of its trials; of
+    a cross-validation the search and the refit, or the trials on one fold.
     """
     columns = [
         {"type": _column_type(kind), "name": name, "required": True} for name, kind in dataset.schema.columns.items()

@@ -131,6 +131,7 @@ def test_mean_and_sample_deviation_are_those_of_the_trials_in_mlflow(store: Stor
     assert "mean ± sample standard deviation (n - 1) of 6 trials: 2 seeds x 3 folds" in printed
 
 
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
 def test_the_mean_is_about_what_scikit_learn_finds(store: Store) -> None:
     rows = load_wine()
     network = MLPClassifier((8,), solver="sgd", momentum=0, alpha=0, learning_rate_init=0.1, batch_size=32, max_iter=15)

@@ -237,6 +237,12 @@ def test_what_cannot_be_cut_into_folds_is_one_line(split, folds, target, message
     assert "\n" not in str(raised.value)
 
 
+def test_a_label_that_hardly_a_row_has_is_cut_as_it_is_split(tmp_path):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": rng.normal(size=60), "y": rng.random(60) < 0.5, "z": np.arange(60) == 7})
+    assert_partition(*folds_of(frame, tmp_path, 3, task="multilabel", targets=("y", "z")))
+
+
 def test_more_folds_than_rows_are_refused(tmp_path):
     frame = pd.DataFrame({"a": np.arange(12.0), "y": np.arange(12) / 3})
     with pytest.raises(
