@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from uuid import uuid4
 
 from distributed import Client
+from distributed.client import FutureCancelledError
+from distributed.comm import CommClosedError
 from prefect import flow
 from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
@@ -21,6 +23,7 @@ from flows.compute.stack_runs import StackRuns
 from flows.compute.stack_training import StackAssignment, StackOutcome
 from flows.compute.stacking import pack, work
 from flows.data.store import Dataset, DatasetReference, open_dataset
+from flows.errors import RunFailedError
 from flows.parameters import ComputeParameters, Space, StopRule
 from flows.planning import Members, SearchPlan, plan_search
 from flows.progress import ProgressCount, ProgressListener, SearchProgress, progress_listener
@@ -151,7 +154,7 @@ class _Training:
         # Two searches of one space at a time, or one after another, must not take each other's stacks for their own.
         execution = uuid4().hex[:8]
         LeaseFiles(self.datasets[0], self.run).take_over(execution, get_run_logger().info)
-        with Lease(self.datasets[0], self.run, execution, SEARCH):
+        with Lease(self.datasets[0], self.run, execution, SEARCH), _scheduler_loss_explained():
             # Only now does nobody else write: what was left of a search that was killed may have finished some.
             self._train_rest(trials, self.finished(), execution)
 
@@ -260,6 +263,18 @@ def _plan_stacks(
         if mine:
             stacks.append(_PlannedStack(mine, file))
     return [*stacks, *(_PlannedStack(trials) for trials in pack(list(left.values()), slots, facts))]
+
+
+@contextmanager
+def _scheduler_loss_explained() -> Iterator[None]:
+    """Say what to do when the Dask scheduler goes away while it is talked to."""
+    try:
+        yield
+    except (CommClosedError, FutureCancelledError) as error:
+        raise RunFailedError(
+            f"the Dask scheduler was lost ({' '.join(str(error).split())}); what was trained is kept: start it again "
+            "and run the same command"
+        ) from error
 
 
 def _runner() -> DaskTaskRunner:

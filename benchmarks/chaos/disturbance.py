@@ -88,7 +88,7 @@ class SearchUnderTest:
     def run(
         self,
         chance: random.Random | None = None,
-        pause: tuple[float, float] = (2.0, 8.0),
+        pause: tuple[float, float] = (5.0, 20.0),
         most_kills: int | None = None,
     ) -> None:
         """Run the command until it succeeds, killing something every few seconds if there is a chance generator."""

@@ -8,6 +8,8 @@ from http import HTTPStatus
 from uuid import UUID
 
 from distributed import Client, Event
+from distributed.client import FutureCancelledError
+from distributed.comm import CommClosedError
 from distributed.scheduler import KilledWorker
 from prefect import task
 from prefect.client.orchestration import get_client
@@ -19,8 +21,10 @@ from prefect.states import Crashed
 from flows.compute.clusters import slots
 from flows.compute.pruning import SeenTrial
 from flows.compute.stack_training import StackAssignment, StackOutcome, train_assignment
+from flows.data.store import open_dataset
 from flows.errors import DiskFullError, RunFailedError
-from flows.tracking.search_runs import end_running_trials, fail_trial, stack_runs
+from flows.tracking.search_runs import end_running_trials, stack_runs
+from flows.tracking.trial_delivery import TrialDelivery
 
 WHOLE_ATTEMPTS = 2
 """How often a stack, or a trial that is alone, is tried while its worker dies each time. A worker may have been
@@ -117,8 +121,8 @@ class StackRuns:
             outcome = future.result()
         except KilledWorker:
             self._recover(future, assignment)
-        except DiskFullError:
-            # Every other stack would run into it too.
+        except (DiskFullError, CommClosedError, FutureCancelledError):
+            # Every other stack would run into it too: a full disk, or a scheduler that is gone.
             raise
         except Exception as error:  # noqa: BLE001 - whatever stopped one stack, the others go on; it is raised at the end
             self._failures.append(f"{assignment.name}: {type(error).__name__}: {error}")
@@ -164,8 +168,13 @@ class StackRuns:
         [trial] = assignment.trials
         self.failed_trials[trial.key] = reason
         self._logger.error("a trial of %s failed: %s", assignment.name, reason)
-        if trial.key in assignment.unfinished:
-            fail_trial(assignment.run, assignment.unfinished[trial.key], reason)
+        dataset = open_dataset(assignment.dataset)
+        run = TrialDelivery(
+            assignment.run, assignment.name, dataset, [trial], assignment.varying, assignment.unfinished
+        )
+        # The worker may have died before it had made the run, or told its params.
+        run.open(0)
+        run.abandon(0, (), "FAILED", reason)
 
     def _stop_workers(self) -> None:
         """Tell workers to stop, and wait until they have saved where they are."""

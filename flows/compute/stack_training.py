@@ -23,6 +23,7 @@ from flows.compute.resumable_training import ResumableTraining
 from flows.compute.saved_stack import SavedStack, SavedStacks
 from flows.data.store import Dataset, DatasetReference, SplitArrays, open_dataset
 from flows.ranking import objective
+from flows.tracking.outages import patiently
 from flows.tracking.search_runs import SearchRun, metric_curves, stack_runs
 from flows.tracking.trial_runs import StackStopped, TrialRuns
 from flows.trials import PlannedTrial
@@ -124,7 +125,8 @@ def train_assignment(assignment: StackAssignment) -> StackOutcome:
     # An attempt that is repeated by the HTTP client could make a run twice; deliveries are tried again with care.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     dataset = open_dataset(assignment.dataset)
-    left = stack_runs(assignment.run, assignment.name)
+    uri = assignment.run.tracking.uri
+    left = patiently(lambda: stack_runs(assignment.run, assignment.name), uri)
     trials = tuple(trial for trial in assignment.trials if trial.key not in left or not left[trial.key].finished)
     unfinished = assignment.unfinished | {key: found.run_id for key, found in left.items()}
     files = SavedStacks(assignment.dataset, assignment.run)
@@ -137,7 +139,8 @@ def train_assignment(assignment: StackAssignment) -> StackOutcome:
     ):
         saved = _last_saved(files, assignment, Path(directory))
         backend = select_backend(assignment.device)
-        before = _seen_before(assignment, dataset, {key: run.run_id for key, run in left.items() if run.finished})
+        finished = {key: run.run_id for key, run in left.items() if run.finished}
+        before = patiently(lambda: _seen_before(assignment, dataset, finished), uri)
         pruner = _pruner(assignment, trials, dataset, before, saved)
         training = ResumableTraining(trials, dataset.task, _samples(assignment.dataset), backend, pruner, saved)
         with TrialRuns(

@@ -3,8 +3,9 @@
 import errno
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import requests
 from mlflow.exceptions import MlflowException
@@ -24,6 +25,8 @@ _PASSING = frozenset({"TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "REQUEST_LIMI
 _FULL = ("database or disk is full", "no space left on device", "disk quota exceeded", "file too large")
 
 _logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 def passes(error: Exception) -> bool:
@@ -55,6 +58,26 @@ def _tells_of_a_full_disk(error: BaseException | None) -> bool:
         # EFBIG is a limit of the process or of the file system, which is as final.
         return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     return isinstance(error, MlflowException | SafetensorError) and any(text in str(error).lower() for text in _FULL)
+
+
+def patiently(call: Callable[[], T], uri: str, patience: float = PATIENCE) -> T:
+    """Return what a call to MLflow returns, made again while MLflow does not answer.
+
+    Raises
+    ------
+    TrackingError
+        It did not for too long.
+    """
+    outage = Outage(uri)
+    while True:
+        try:
+            return call()
+        except Exception as error:
+            if not passes(error):
+                raise
+            time.sleep(outage.begin(error))
+            if outage.seconds > patience:
+                raise outage.error() from error
 
 
 class Outage:

@@ -151,13 +151,6 @@ def stack_runs(run: SearchRun, stack: str) -> dict[str, TrialRun]:
     }
 
 
-def fail_trial(run: SearchRun, run_id: str, reason: str) -> None:
-    """End the run of a trial as FAILED, whatever its end was before."""
-    client = run.tracking.client()
-    client.set_tag(run_id, tags.FAILURE, reason[:500])
-    client.set_terminated(run_id, status="FAILED")
-
-
 def finished_trials(tracking: Tracking, digest: str, search: SearchRun | None = None) -> dict[str, TrialRecord]:
     """Return the finished trials of an experiment on a dataset, by trial key.
 

@@ -7,8 +7,8 @@ import requests
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, TEMPORARILY_UNAVAILABLE
 
-from flows.errors import DiskFullError
-from flows.tracking.outages import LONGEST_PAUSE, Outage, disk_full_explained, passes
+from flows.errors import DiskFullError, TrackingError
+from flows.tracking.outages import LONGEST_PAUSE, Outage, disk_full_explained, passes, patiently
 
 
 @pytest.mark.parametrize(
@@ -68,3 +68,34 @@ def test_the_pauses_of_an_outage_grow_to_a_limit_and_begin_anew_after_it() -> No
     outage.end()
     assert outage.seconds == 0
     assert outage.begin(TimeoutError()) == pauses[0]
+
+
+def test_a_call_is_made_again_until_mlflow_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    paused: list[float] = []
+    monkeypatch.setattr("flows.tracking.outages.time.sleep", paused.append)
+    answers = iter([requests.ConnectionError("refused"), TimeoutError(), "here"])
+
+    def call() -> str:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert patiently(call, "http://there") == "here"
+    assert len(paused) == 2
+
+
+def test_a_call_that_is_wrong_is_not_made_again() -> None:
+    def call() -> None:
+        raise MlflowException("no such run", RESOURCE_DOES_NOT_EXIST)
+
+    with pytest.raises(MlflowException, match="no such run"):
+        patiently(call, "http://there")
+
+
+def test_a_server_that_does_not_come_back_is_waited_for_no_longer_than_asked() -> None:
+    def call() -> None:
+        raise TimeoutError
+
+    with pytest.raises(TrackingError, match="http://there has not answered"):
+        patiently(call, "http://there", patience=0.5)
