@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from distributed import Client
 from distributed.client import FutureCancelledError
-from distributed.comm import CommClosedError
+from distributed.comm.core import CommClosedError
 from prefect import flow
 from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from distributed import Client, Event
 from distributed.client import FutureCancelledError
-from distributed.comm import CommClosedError
+from distributed.comm.core import CommClosedError
 from distributed.scheduler import KilledWorker
 from prefect import task
 from prefect.client.orchestration import get_client
