@@ -1,66 +1,18 @@
 """The command line as a person meets it: real processes, their words and their exit codes."""
 
-import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.flows.commands import error_of
+from tests.flows.commands import Forked, error_of
 
 BACKPROP = Path(sys.executable).with_name("backprop")
 
 
 def backprop(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([BACKPROP, *arguments], cwd=directory, capture_output=True, text=True, check=False)
-
-
-FORKING = """
-import atexit, json, os, sys
-import sklearn.datasets
-from flows.cli import main
-
-for line in sys.stdin:
-    asked = json.loads(line)
-    child = os.fork()
-    if child == 0:
-        os.chdir(asked["directory"])
-        for stream, path in enumerate(asked["streams"]):
-            os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC), stream)
-        sys.argv = ["backprop", *asked["arguments"]]
-        try:
-            main()
-        except SystemExit as end:
-            atexit._run_exitfuncs()
-            sys.stdout.flush()
-            sys.stderr.flush()
-            # To take apart all that was imported would take longer than what is tested.
-            os._exit(end.code)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
-"""A process that has imported the command and its data sets, and forks one that runs it for every line it reads."""
-
-
-@pytest.fixture(scope="module")
-def forked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
-    """The command in a process of its own, without the two seconds that it takes to import it."""
-    outputs = [tmp_path_factory.mktemp("outputs") / name for name in ("stdout", "stderr")]
-    with subprocess.Popen(
-        [sys.executable, "-c", FORKING], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
-    ) as parent:
-        assert parent.stdin is not None
-        assert parent.stdout is not None
-
-        def run(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-            streams = ["/dev/null", *map(str, outputs)]
-            asked = {"directory": str(directory), "streams": streams, "arguments": arguments}
-            parent.stdin.write(json.dumps(asked) + "\n")
-            code = int(parent.stdout.readline())
-            return subprocess.CompletedProcess(["backprop", *arguments], code, *(each.read_text() for each in outputs))
-
-        yield run
 
 
 def test_help_shows_what_to_start_with_and_the_exit_codes(tmp_path: Path) -> None:
@@ -115,7 +67,7 @@ def test_the_version_is_that_of_the_package(tmp_path: Path) -> None:
     ],
 )
 def test_bad_usage_is_told_before_anything_starts(
-    tmp_path: Path, forked: Callable[..., subprocess.CompletedProcess[str]], arguments: list[str], said: str
+    tmp_path: Path, forked: Forked, arguments: list[str], said: str
 ) -> None:
     (tmp_path / "empty.csv").touch()
     (tmp_path / "table.csv").write_text("x,y\n1,2\n")
