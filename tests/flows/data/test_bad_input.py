@@ -4,6 +4,7 @@ The cases of the table go from the arguments of the command through the whole in
 process. Most go without Prefect around the ingestion, which takes a second each; one of each group goes with it.
 """
 
+import shutil
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -57,12 +58,19 @@ def without_prefect(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flows.terminal, "run_train", ingest_without_prefect)
 
 
+@pytest.fixture(scope="module")
+def store_of_wine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store that holds a dataset: to copy it takes no time."""
+    root = tmp_path_factory.mktemp("written") / "store"
+    write(root, "wine")
+    return root
+
+
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def store(store_of_wine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A store that holds a dataset already, below the directory where the command runs."""
     monkeypatch.chdir(tmp_path)
-    write(tmp_path / "store", "wine")
-    return tmp_path / "store"
+    return shutil.copytree(store_of_wine, tmp_path / "store")
 
 
 def train(data: str, *options: str) -> Result:
