@@ -5,8 +5,8 @@ A file is written under a temporary name and renamed: at its path is a whole che
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,28 @@ class Checkpoint:
     best: Parameters | None
     paces: tuple[Pace, ...]
     watches: tuple[Watch, ...]
+
+    def only(self, trials: Collection[int]) -> "Checkpoint":
+        """Return the state of the same stack with no more than these of its places in training, bit for bit.
+
+        Raises
+        ------
+        ValueError
+            A trial is not in training any more.
+        """
+        gone = sorted(set(trials) - set(self.active))
+        if gone:
+            raise ValueError(f"trials has {gone[0]}, which is not in training: use places of {self.active}")
+        rows = [k for k, place in enumerate(self.active) if place in trials]
+        return replace(
+            self,
+            active=tuple(self.active[k] for k in rows),
+            parameters=self.parameters.select(rows),
+            memories={name: memory.select(rows) for name, memory in self.memories.items()},
+            best=None if self.best is None else self.best.select(rows),
+            paces=tuple(self.paces[k] for k in rows),
+            watches=tuple(self.watches[k] for k in rows),
+        )
 
 
 def save_checkpoint(path: Path, stack: Stack, checkpoint: Checkpoint) -> None:

@@ -13,9 +13,10 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from backprop import __version__
+from flows.configurations import configurations
 from flows.errors import InputError, SpaceError
 from flows.parameters import TrainParameters, describe_validation_error
-from flows.spaces import bundled_spaces, expand, load_space
+from flows.spaces import bundled_spaces, load_space
 
 BAD_INPUT = 2
 FAILED = 1
@@ -96,6 +97,9 @@ def train(
     ] = None,
     scheduler: Annotated[str | None, typer.Option(help="Address of a running Dask scheduler to use instead.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or gpu; auto is a worker's GPU if it has one.")] = "auto",
+    checkpoint_seconds: Annotated[
+        float, typer.Option(help="Least seconds between two checkpoints of a stack, for a search that is killed.")
+    ] = 30.0,
     experiment: Annotated[str | None, typer.Option(help="MLflow experiment; the dataset's name if not given.")] = None,
     model: Annotated[str | None, typer.Option(help="Registered model; the experiment's name if not given.")] = None,
     datasets: Annotated[str, typer.Option(help=DATASETS)] = "datasets",
@@ -104,7 +108,8 @@ def train(
     """Train a grid of networks, test the winner, register it.
 
     Trials that are finished already are not trained again: the same command run twice trains nothing the
-    second time. Runs go to MLflow, sqlite:///mlflow.db unless MLFLOW_TRACKING_URI says otherwise.
+    second time, and after a kill it goes on from the last checkpoint. Runs go to MLflow, sqlite:///mlflow.db
+    unless MLFLOW_TRACKING_URI says otherwise.
     """
     with _Exits(verbose):
         parameters = _parameters(
@@ -123,7 +128,13 @@ def train(
                 "test": test,
                 "seed": split_seed,
             },
-            compute={"workers": workers, "worker_memory": worker_memory, "scheduler": scheduler, "device": device},
+            compute={
+                "workers": workers,
+                "worker_memory": worker_memory,
+                "scheduler": scheduler,
+                "device": device,
+                "checkpoint_seconds": checkpoint_seconds,
+            },
         )
         _check_early(parameters)
         _settle_settings(verbose)
@@ -160,7 +171,7 @@ def _check_early(parameters: TrainParameters) -> None:
     require_split_column(source, targets, parameters.split)
     open_root(parameters.datasets)
     try:
-        expand(load_space(parameters.space))
+        configurations(load_space(parameters.space))
     except SpaceError as error:
         where = "" if parameters.space in str(error) else f"{parameters.space}: "
         raise SpaceError(f"{where}{error}") from error
@@ -305,6 +316,79 @@ def remove_dataset(
         from flows.data_terminal import run_remove
 
         run_remove(console, datasets, dataset, yes)
+
+
+space_app = typer.Typer(no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
+app.add_typer(space_app, name="space", help="Show what a search space comes to before it is trained.")
+
+
+@space_app.command(
+    "show",
+    epilog="[bold]Examples[/bold]\n\nbackprop space show quick\n\nbackprop space show my-space.yaml --data digits\n\n"
+    "backprop space show my-space.yaml --data churn.csv --target churned --json",
+)
+def show_space(
+    space: Annotated[str, typer.Argument(metavar="SPACE", help="A bundled search space or a YAML file.")],
+    data: Annotated[str | None, typer.Option(help=f"{DATA} Without it, the trials only.")] = None,
+    target: Annotated[list[str] | None, typer.Option(help="Target column; several for several targets.")] = None,
+    task: Annotated[str, typer.Option(help="auto, classification, regression or multilabel.")] = "auto",
+    preparation: Annotated[
+        str | None, typer.Option(metavar="FILE", help="YAML of the preparation, followed if there is one.")
+    ] = None,
+    split_by: Annotated[str, typer.Option(help="random, group, time or column.")] = "random",
+    split_column: Annotated[str | None, typer.Option(help="Column of the groups, the time or the parts.")] = None,
+    validation: Annotated[float, typer.Option(help="Fraction of the rows that validates.")] = 0.15,
+    test: Annotated[float, typer.Option(help="Fraction of the rows that tests.")] = 0.15,
+    split_seed: Annotated[int, typer.Option(help="Draws the rows, or the groups.")] = 0,
+    workers: Annotated[int | None, typer.Option(help="Local Dask workers; one per core if not given.")] = None,
+    worker_memory: Annotated[
+        str | None, typer.Option(help="What a local worker may take for itself, such as 2GiB.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
+    datasets: Datasets = "datasets",
+    show_all: Annotated[bool, typer.Option("--all", help="Show every trial and stack, not only the first.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show the trials of a search space, the stacks they fall into, and what they will cost.
+
+    Time is estimated from a few minibatches of each kind of stack, trained for a second or two. The options are
+    those of `backprop train`. Nothing is written; data that was not ingested yet is read.
+    """
+    with _Exits(verbose=False):
+        about_data = {"--target": target, "--preparation": preparation, "--split-column": split_column}
+        given = [option for option, value in about_data.items() if value]
+        if data is None and given:
+            raise InputError(f"{given[0]} says what is in the data, and there is none; name it with --data")
+        from flows.space_terminal import run_show
+
+        if data is None:
+            run_show(console, space, None, as_json=as_json, show_all=show_all)
+            return
+        parameters = _parameters(
+            data=data,
+            target=target or None,
+            space=space,
+            task=task,
+            preparation=preparation,
+            datasets=datasets,
+            split={
+                "by": split_by,
+                "column": split_column,
+                "validation": validation,
+                "test": test,
+                "seed": split_seed,
+            },
+            compute={"workers": workers, "worker_memory": worker_memory, "device": device},
+        )
+        run_show(console, space, parameters, as_json=as_json, show_all=show_all)
+
+
+@space_app.command("schema")
+def show_schema() -> None:
+    """Print the JSON Schema of a space's file, by which an editor completes and checks it."""
+    from flows.space_document import space_schema
+
+    print(space_schema(), end="")  # noqa: T201 - rich would wrap it
 
 
 def main() -> None:

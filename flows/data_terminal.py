@@ -1,20 +1,22 @@
 """`backprop data` in the terminal: the prepared datasets as tables or as JSON."""
 
 import json
+from collections.abc import Iterator
+from itertools import groupby
 
 from rich.console import Console
 from rich.markup import escape
 from rich.prompt import Confirm
 from rich.table import Table
 
-from flows.data.catalogue import SHORT, Entry, find_dataset, list_datasets
+from flows.data.catalogue import SHORT, Entry, find_dataset, folds_of, list_datasets
 from flows.data.plan import ColumnPlan, parse_plan
 from flows.data.root import Root, open_root
 from flows.errors import InputError
 
 
 def run_list(console: Console, datasets: str, as_json: bool) -> None:
-    """Print every dataset below a root."""
+    """Print every dataset below a root, the folds of one together in a line below it."""
     entries = list_datasets(open_root(datasets))
     if as_json:
         print_json([entry.facts() for entry in entries])
@@ -28,17 +30,34 @@ def run_list(console: Console, datasets: str, as_json: bool) -> None:
     table.add_column("task")
     for heading in ("rows", "inputs", "size"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for entry in entries:
-        schema = entry.schema
-        table.add_row(
-            escape(schema.name),
-            entry.digest[:SHORT],
-            f"{schema.task} of {escape(', '.join(schema.targets))}",
-            f"{sum(schema.rows.values()):,}",
-            str(schema.inputs),
-            readable(entry.size),
-        )
+    for row in listed(entries):
+        table.add_row(*row)
     console.print(table)
+
+
+def listed(entries: list[Entry]) -> Iterator[tuple[str, ...]]:
+    """Yield the row of each dataset, and one for all folds that it was cut into at a time."""
+    whole = {entry.digest for entry in entries}
+    for fold, group in groupby(
+        entries, key=lambda entry: entry.schema.fold and (entry.schema.fold.dataset, entry.schema.fold.of)
+    ):
+        together = list(group)
+        if fold is not None:
+            dataset, of = fold
+            # Somebody may have deleted the directory of the dataset alone.
+            whose = "  " if dataset in whole else f"{escape(together[0].schema.name)} {dataset[:SHORT]} (gone): "
+            yield (f"{whose}{of} folds", "", "", "", "", readable(sum(entry.size for entry in together)))
+            continue
+        for entry in together:
+            schema = entry.schema
+            yield (
+                escape(schema.name),
+                entry.digest[:SHORT],
+                f"{schema.task} of {escape(', '.join(schema.targets))}",
+                f"{sum(schema.rows.values()):,}",
+                str(schema.inputs),
+                readable(entry.size),
+            )
 
 
 def run_show(console: Console, datasets: str, wanted: str, as_json: bool) -> None:
@@ -48,11 +67,11 @@ def run_show(console: Console, datasets: str, wanted: str, as_json: bool) -> Non
     if as_json:
         print_json(entry.facts())
         return
-    console.print(facts_table(entry))
+    console.print(facts_table(root, entry))
     console.print(columns_table(root, entry))
 
 
-def facts_table(entry: Entry) -> Table:
+def facts_table(root: Root, entry: Entry) -> Table:
     """Return what is known of a dataset as a whole."""
     schema, split = entry.schema, entry.schema.split
     rows = {
@@ -67,7 +86,11 @@ def facts_table(entry: Entry) -> Table:
         "inputs": f"{schema.inputs} ({schema.features})",
         "outputs": str(schema.outputs),
     }
-    table = Table(title=escape(schema.name), title_justify="left", show_header=False)
+    if schema.fold is not None:
+        rows["fold"] = f"{schema.fold} of {schema.fold.dataset[:SHORT]}"
+    elif folds := folds_of(root, entry):
+        rows["folds"] = ", ".join(f"{fold.schema.fold}: {fold.digest[:SHORT]}" for fold in folds)
+    table = Table(title=escape(entry.title), title_justify="left", show_header=False)
     table.add_column("fact")
     table.add_column("value", overflow="fold")
     for name, value in rows.items():
@@ -101,7 +124,7 @@ def described(column: ColumnPlan) -> str:
 
 
 def run_remove(console: Console, datasets: str, wanted: str, yes: bool) -> None:
-    """Remove one dataset, after asking.
+    """Remove one dataset and its folds, after asking.
 
     Raises
     ------
@@ -112,14 +135,19 @@ def run_remove(console: Console, datasets: str, wanted: str, yes: bool) -> None:
     """
     root = open_root(datasets)
     entry = find_dataset(root, wanted)
-    what = f"{entry.schema.name} ({entry.digest[:SHORT]}, {readable(entry.size)})"
+    folds = folds_of(root, entry)
+    what = f"{entry.title} ({entry.digest[:SHORT]}, {readable(entry.size)})"
+    if folds:
+        what += f" and its {len(folds)} folds ({readable(sum(fold.size for fold in folds))})"
     if not yes:
         if not console.is_terminal:
             raise InputError(f"removing {what} is asked for in a terminal; add --yes to remove it unasked")
         if not Confirm.ask(f"Remove {escape(what)} from {escape(datasets)}?", console=console, default=False):
             console.print("Nothing was removed.")
             return
-    root.remove(entry.digest)
+    # The folds first: of a removal that is cut short nothing is left that belongs to no dataset.
+    for gone in (*folds, entry):
+        root.remove(gone.digest)
     console.print(f"Removed {escape(what)}.", soft_wrap=True, highlight=False)
 
 

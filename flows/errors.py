@@ -29,5 +29,17 @@ class ClusterError(InputError):
     """A Dask scheduler that does not answer or has no workers."""
 
 
+class SearchRunningError(InputError):
+    """The same search is running in another process, whose runs and checkpoints must be left alone."""
+
+
+class DiskFullError(InputError):
+    """There is no space left for a checkpoint, for weights or for MLflow's database; nothing finished is lost."""
+
+
+class TrackingError(RuntimeError):
+    """MLflow did not answer for so long that a stack could not be delivered; it is kept beside the datasets."""
+
+
 class RunFailedError(RuntimeError):
     """A part of the run failed although its input was good; the message says which part and why."""

@@ -1,4 +1,4 @@
-"""The `evaluate` flow: rank the trials of a search by validation, measure the winner once on test."""
+"""The `evaluate` flow: rank the configurations of a search by validation, measure the winner once on test."""
 
 import tempfile
 from pathlib import Path
@@ -16,11 +16,11 @@ from flows.compute.stack_training import samples_of
 from flows.data.store import Dataset, DatasetReference, open_dataset
 from flows.errors import RunFailedError
 from flows.measures import measure
-from flows.ranking import Objective, objective, rank
+from flows.ranking import Candidate, Objective, objective, rank
 from flows.search import SearchOutcome
 from flows.tracking import tags
-from flows.tracking.search_runs import SearchRun, TrialRecord, finished_trials
-from flows.tracking.trial_runs import WEIGHTS_FILE
+from flows.tracking.search_runs import SearchRun, TrialRecord, finished_on
+from flows.tracking.trial_delivery import WEIGHTS_FILE
 from flows.trials import HEADS
 
 ROWS_AT_ONCE = 2**14
@@ -28,14 +28,17 @@ ROWS_AT_ONCE = 2**14
 
 
 class Evaluation(BaseModel):
-    """The trials of a search from the best to the worst.
+    """The configurations of a search from the best to the worst.
 
     Attributes
     ----------
-    ranked : tuple of TrialRecord
-        The first is the winner.
-    diverged : tuple of TrialRecord
-        Trials whose loss stopped being finite; they have no rank.
+    ranked : tuple of Candidate
+        By the mean over the trials of each; those that were pruned come last.
+    diverged : tuple of Candidate
+        Those with a trial whose loss stopped being finite; they have no rank.
+    winner : TrialRecord
+        The trial that is tested and registered: the refit of the best configuration after a cross-validation, else its
+        best trial.
     test : dict of str to float
         What the winner reached on the test rows.
     """
@@ -43,45 +46,78 @@ class Evaluation(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     metric: str
-    ranked: tuple[TrialRecord, ...]
-    diverged: tuple[TrialRecord, ...]
+    ranked: tuple[Candidate, ...]
+    diverged: tuple[Candidate, ...]
+    winner: TrialRecord
     test: dict[str, float]
-
-    @property
-    def winner(self) -> TrialRecord:
-        """The best trial by validation."""
-        return self.ranked[0]
 
 
 @flow(name="evaluate", flow_run_name="evaluate {dataset.name}", persist_result=False)
-def evaluate(dataset: DatasetReference, outcome: SearchOutcome, run: SearchRun) -> Evaluation:
-    """Rank the trials of a search and measure the winner on the test rows, which nothing has seen before.
+def evaluate(
+    dataset: DatasetReference, outcome: SearchOutcome, run: SearchRun, folds: tuple[DatasetReference, ...] = ()
+) -> Evaluation:
+    """Rank the configurations of a search and measure the winner on the test rows, which nothing has seen before.
 
     Raises
     ------
     RunFailedError
-        Every trial diverged.
+        Every configuration diverged or failed, or every one that was not pruned, or the refit of the best.
     """
     opened = open_dataset(dataset)
     goal = objective(opened.task)
-    found = finished_trials(run.tracking, dataset.digest)
-    records = [found[key] for key in outcome.trial_keys]
-    ranked = rank(records, goal)
+    found = finished_on(run.tracking, (dataset, *folds), search=run)
+    candidates = [members.candidate(found) for members in outcome.configurations if members.are_in(found)]
+    if not candidates:
+        raise RunFailedError(f"every configuration has a trial that failed: {next(iter(outcome.failed.values()))}")
+    ranked = rank(candidates, goal)
     if not ranked:
+        raise RunFailedError(_all_diverged(candidates))
+    if outcome.refit in outcome.failed:
+        raise RunFailedError(f"the refit of {ranked[0].name} failed: {outcome.failed[outcome.refit]}")
+    winner = found[outcome.refit] if outcome.refit is not None else rank(ranked[0].members, goal)[0]
+    if winner.diverged_at is not None:
         raise RunFailedError(
-            f"all {len(records)} trials diverged: the loss stopped being finite; use smaller values of learning_rate"
+            f"{winner.name} diverged, although it did in no fold: the loss stopped being finite; use smaller values of "
+            "learning_rate"
         )
-    test = measure_on_test(run, ranked[0], opened)
-    client = run.tracking.client()
-    best = [Metric(f"best/{goal.metric}", ranked[0].metrics[goal.metric], 0, 0)]
-    client.log_batch(run.run_id, metrics=best, tags=[RunTag(tags.WINNER_RUN, ranked[0].run_id)])
-    _publish(ranked, goal, dataset.name)
+    if ranked[0].pruned_at is not None:
+        raise RunFailedError(
+            f"all trials that were not pruned diverged, and {len(ranked)} that were pruned cannot win: "
+            "use smaller values of learning_rate, or a stop rule whose first rung is later"
+        )
+    test = measure_on_test(run, winner, opened)
+    _log_best(run, ranked[0], goal, winner)
+    if outcome.stop is not None:
+        _log_epochs(run, candidates)
+    _publish(ranked, goal, dataset.name, with_epochs=outcome.stop is not None)
     return Evaluation(
         metric=goal.metric,
         ranked=tuple(ranked),
-        diverged=tuple(record for record in records if record.diverged_at is not None),
+        diverged=tuple(candidate for candidate in candidates if candidate.diverged_at is not None),
+        winner=winner,
         test=test,
     )
+
+
+def _log_epochs(run: SearchRun, candidates: list[Candidate]) -> None:
+    """Write on the search's run what its stop rule spared."""
+    spent = {"trained": sum(c.epochs_trained for c in candidates), "full": sum(c.most_epochs for c in candidates)}
+    metrics = [Metric(f"epochs/{part}", float(epochs), 0, 0) for part, epochs in spent.items()]
+    run.tracking.client().log_batch(run.run_id, metrics=metrics)
+
+
+def _all_diverged(candidates: list[Candidate]) -> str:
+    who = "trials diverged" if len(candidates[0].members) == 1 else "configurations diverged in a trial"
+    return f"all {len(candidates)} {who}: the loss stopped being finite; use smaller values of learning_rate"
+
+
+def _log_best(run: SearchRun, best: Candidate, goal: Objective, winner: TrialRecord) -> None:
+    """Write on the search's run what its best configuration reached, and which trial stands for it."""
+    reached = {f"best/{goal.metric}": best.metrics[goal.metric]}
+    if goal.metric in best.deviations:
+        reached[f"best/{goal.metric}_sd"] = best.deviations[goal.metric]
+    metrics = [Metric(name, value, 0, 0) for name, value in reached.items()]
+    run.tracking.client().log_batch(run.run_id, metrics=metrics, tags=[RunTag(tags.WINNER_RUN, winner.run_id)])
 
 
 def measure_on_test(run: SearchRun, winner: TrialRecord, dataset: Dataset) -> dict[str, float]:
@@ -119,14 +155,26 @@ def outputs_of(network: Network, parameters: Parameters, samples: Samples) -> np
     return np.concatenate(pieces)
 
 
-def _publish(ranked: list[TrialRecord], goal: Objective, name: str) -> None:
+def _publish(ranked: list[Candidate], goal: Objective, name: str, *, with_epochs: bool) -> None:
     """Put the leaderboard on the Prefect run page."""
-    rows: list[dict[str, Any]] = [
-        {"rank": place, "trial": record.name, goal.metric: record.metrics[goal.metric], "run": record.run_id}
-        for place, record in enumerate(ranked[:100], start=1)
+    count = len(ranked[0].members)
+    rows = [
+        {"rank": place, **_row(candidate, goal, with_epochs)} for place, candidate in enumerate(ranked[:100], start=1)
     ]
+    several = f"Configurations, each the mean and the sample deviation (n - 1) of {count} trials,"
     create_table_artifact(
         table=rows,
         key="leaderboard",
-        description=f"Trials on **{name}** by {goal.metric}; the first is the winner.",
+        description=f"{'Trials' if count == 1 else several} on **{name}** by {goal.metric}; the first is the winner.",
     )
+
+
+def _row(candidate: Candidate, goal: Objective, with_epochs: bool) -> dict[str, Any]:
+    """Return a row of the leaderboard: of one trial its run, of several how they vary and the tag they share."""
+    score = candidate.metrics[goal.metric]
+    if len(candidate.members) == 1:
+        trained = {"trained": candidate.trained} if with_epochs else {}
+        return {"trial": candidate.name, goal.metric: score, **trained, "run": candidate.members[0].run_id}
+    deviation = candidate.deviations[goal.metric]
+    named = {"configuration": candidate.name, goal.metric: score, f"{goal.metric} deviation": deviation}
+    return {**named, f"tag {tags.CONFIGURATION}": candidate.key}

@@ -6,13 +6,14 @@ from pydantic import BaseModel, ConfigDict
 
 from flows.data.conformance import enforce_schema
 from flows.data.declarations import Declarations, read_declarations, read_own_plan, without_split_column
+from flows.data.folds import FoldCount
 from flows.data.inference import infer_plan
 from flows.data.root import open_root
 from flows.data.schema import infer_schema
 from flows.data.sources import open_source, require_targets
 from flows.data.splitting import SplitParameters, require_split_column
 from flows.data.staging import Staged, stage
-from flows.data.store import Dataset, DatasetReference, open_dataset, write_dataset
+from flows.data.store import Dataset, DatasetReference, open_dataset, write_datasets
 from flows.data.validation import ValidationReport, check_trainable
 from flows.data.violations import SchemaViolationError, Violation
 from flows.data_artifacts import publish_notes, publish_violations
@@ -20,11 +21,12 @@ from flows.parameters import IngestParameters, TaskChoice
 
 
 class Ingested(BaseModel):
-    """What came of an ingestion: the dataset, and what was found on the way that the run on it should tell."""
+    """What came of an ingestion: the dataset, its folds in order, and what was found that the run should tell."""
 
     model_config = ConfigDict(frozen=True)
 
     dataset: DatasetReference
+    folds: tuple[DatasetReference, ...] = ()
     report: ValidationReport
 
 
@@ -36,6 +38,7 @@ def ingest(
     preparation: str | None = None,
     split: SplitParameters = SplitParameters(),  # noqa: B008 - immutable
     datasets: str = "datasets",
+    folds: FoldCount | None = None,
 ) -> Ingested:
     """Read a source once, check it, split it, prepare it, and write it under the digest of its content.
 
@@ -46,6 +49,7 @@ def ingest(
         preparation: YAML file of the preparation; written if there is none, and followed if there is
         split: How rows are split into training, validation and test
         datasets: Where the prepared datasets are: a directory, or a URL such as s3://bucket/datasets
+        folds: How many folds to write beside the dataset, each prepared by its own training rows; none if empty
 
     Raises
     ------
@@ -65,11 +69,15 @@ def ingest(
         violations = _enforce(declared, staged)
         plan = infer_plan(staged, targets, task, without_split_column(declared.plan, split))
         notes = check_trainable(staged, plan, split)
-        reference = write_dataset(root, staged, plan, split)
+        reference, *fold_references = write_datasets(root, staged, plan, split, folds or 0)
         declared.keep(plan, declared.schema or infer_schema(staged, plan), source.uri)
     publish_notes(source.uri, notes)
     _tell(open_dataset(reference), declared.plan_file)
-    return Ingested(dataset=reference, report=ValidationReport(violations=violations, notes=notes))
+    if folds:
+        get_run_logger().info("%d folds beside it, each prepared by its own training rows", folds)
+    return Ingested(
+        dataset=reference, folds=tuple(fold_references), report=ValidationReport(violations=violations, notes=notes)
+    )
 
 
 def _enforce(declared: Declarations, staged: Staged) -> tuple[Violation, ...]:

@@ -1,12 +1,35 @@
 """What a person chooses, as the pydantic models that the command line, the flows and the Prefect form share."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable
+from dataclasses import fields
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
-from backprop.activations import activation
-from backprop.optimizers import optimizer
+from backprop.activations import ACTIVATIONS, activation
+from backprop.optimizers import OPTIMIZERS, optimizer
+from flows.data.folds import FoldCount
 from flows.data.splitting import SplitParameters
+from flows.distributions import (
+    DRAWN,
+    EITHER,
+    FIXED,
+    ChoiceDistribution,
+    Distribution,
+    IntegerDistribution,
+    RealDistribution,
+)
 
 TaskChoice = Literal["auto", "classification", "regression", "multilabel"]
 
@@ -34,10 +57,14 @@ def _readable_memory(text: str) -> str:
 Memory = Annotated[str, AfterValidator(_readable_memory)]
 Width = Annotated[int, Field(ge=1, le=1_000_000)]
 Hidden = tuple[Width, ...]
-ActivationName = Annotated[str, AfterValidator(_known_activation)]
-OptimizerName = Annotated[str, AfterValidator(_known_optimizer)]
+ActivationName = Annotated[
+    str, AfterValidator(_known_activation), WithJsonSchema({"type": "string", "enum": list(ACTIVATIONS)})
+]
+OptimizerName = Annotated[
+    str, AfterValidator(_known_optimizer), WithJsonSchema({"type": "string", "enum": list(OPTIMIZERS)})
+]
 Penalty = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Dropout = Annotated[float, Field(ge=0, lt=1)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
 LearningRate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 BatchSize = Annotated[int, Field(ge=1)]
 Epochs = Annotated[int, Field(ge=1)]
@@ -50,38 +77,246 @@ class Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+OPTIMIZER_NUMBERS = ("momentum", "weight_decay")
+"""Hyperparameters that only some optimisers have, by the name of the optimiser's own number."""
+
+
+def default_numbers(optimizer: str) -> dict[str, float]:
+    """Return those of `OPTIMIZER_NUMBERS` that an optimiser has, at what they are if nothing is said."""
+    known: dict[str, Any] = {field.name: field.default for field in fields(OPTIMIZERS[optimizer])}
+    return {name: known[name] for name in OPTIMIZER_NUMBERS if name in known}
+
+
+def optimizers_with(number: str) -> list[str]:
+    """Return the optimisers that have one of `OPTIMIZER_NUMBERS`."""
+    return [optimizer for optimizer in OPTIMIZERS if number in default_numbers(optimizer)]
+
+
+def _require_an_optimizer(number: str, optimizers: Iterable[str]) -> None:
+    """Refuse a number that none of the optimisers has, which would change nothing."""
+    given = list(dict.fromkeys(optimizers))
+    if not any(number in default_numbers(optimizer) for optimizer in given):
+        these = f"optimizer {given[0]} has" if len(given) == 1 else f"optimizers {', '.join(given)} have"
+        raise ValueError(f"the {these} no {number}; remove it, or use {' or '.join(optimizers_with(number))}")
+
+
+def _only_with_its_optimizer(number: str) -> dict[str, Any]:
+    """Return what JSON Schema says of a mapping in which a number may stand only beside its optimisers."""
+    optimizer = {"properties": {"optimizer": {"enum": optimizers_with(number)}}, "required": ["optimizer"]}
+    return {"if": {"required": [number]}, "then": optimizer}
+
+
 class Hyperparameters(Strict):
-    """What one trial of a search is made of."""
+    """What one trial of a search is made of.
+
+    A number that not every optimiser has is None where it is what its optimiser has anyway: equal trials are equal.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={"allOf": [_only_with_its_optimizer(number) for number in OPTIMIZER_NUMBERS]}
+    )
 
     hidden: Hidden = Field(description="Units of each hidden layer; an empty list is a linear model")
-    activation: ActivationName = Field(description="Activation of the hidden layers")
+    activation: ActivationName = Field(default="relu", description="Activation of the hidden layers")
     optimizer: OptimizerName = Field(default="sgd", description="sgd, momentum, nesterov, rmsprop, adam or adamw")
     learning_rate: LearningRate = Field(description="What the optimiser multiplies its step with")
-    batch_size: BatchSize = Field(description="Samples per update")
-    epochs: Epochs = Field(description="Passes over the training rows")
-    seed: Seed = Field(description="Draws the initial weights and the masks of dropout")
+    batch_size: BatchSize = Field(default=32, description="Samples per update")
+    epochs: Epochs = Field(default=20, description="Passes over the training rows")
+    seed: Seed = Field(default=0, description="Draws the initial weights and the masks of dropout")
     l2: Penalty = Field(default=0.0, description="Strength of the penalty l2/2 sum W^2; biases are exempt")
-    dropout: Dropout = Field(default=0.0, description="Probability to leave a hidden unit out of an update")
+    dropout: Fraction = Field(default=0.0, description="Probability to leave a hidden unit out of an update")
+    momentum: Fraction | None = Field(
+        default=None, description="Of the optimizers momentum and nesterov: the part of the last step that is kept, 0.9"
+    )
+    weight_decay: Penalty | None = Field(
+        default=None, description="Of the optimizer adamw: the part of a weight that a rate of 1 takes off, 0.01"
+    )
+
+    @field_validator(*OPTIMIZER_NUMBERS)
+    @classmethod
+    def _is_its_optimizers(cls, value: float | None, info: ValidationInfo) -> float | None:
+        number, optimizer = str(info.field_name), info.data.get("optimizer")
+        if value is None or optimizer is None:
+            return value
+        _require_an_optimizer(number, [optimizer])
+        return None if value == default_numbers(optimizer)[number] else value
+
+    @property
+    def optimizer_numbers(self) -> dict[str, float]:
+        """What the trial's optimiser is made with; nothing that it does not have."""
+        defaults = default_numbers(self.optimizer)
+        chosen = {name: getattr(self, name) for name in defaults}
+        return {name: default if chosen[name] is None else chosen[name] for name, default in defaults.items()}
 
 
 class Grid(Strict):
-    """Lists of values; the search trains their product."""
+    """Lists of values; the search trains their product.
 
-    hidden: tuple[Hidden, ...] = Field(description="One list of widths per trial")
-    activation: tuple[ActivationName, ...] = ("relu",)
-    optimizer: tuple[OptimizerName, ...] = ("sgd",)
-    learning_rate: tuple[LearningRate, ...]
-    batch_size: tuple[BatchSize, ...] = (32,)
-    epochs: tuple[Epochs, ...] = (20,)
-    seed: tuple[Seed, ...] = (0,)
-    l2: tuple[Penalty, ...] = (0.0,)
-    dropout: tuple[Dropout, ...] = (0.0,)
+    A number that not every optimiser has multiplies the trials of those that have it, and leaves the others alone.
+    """
+
+    hidden: tuple[Hidden, ...] = Field(min_length=1, description="One list of widths per trial")
+    activation: tuple[ActivationName, ...] = Field(default=("relu",), min_length=1)
+    optimizer: tuple[OptimizerName, ...] = Field(default=("sgd",), min_length=1)
+    learning_rate: tuple[LearningRate, ...] = Field(min_length=1)
+    batch_size: tuple[BatchSize, ...] = Field(default=(32,), min_length=1)
+    epochs: tuple[Epochs, ...] = Field(default=(20,), min_length=1)
+    seed: tuple[Seed, ...] = Field(default=(0,), min_length=1)
+    l2: tuple[Penalty, ...] = Field(default=(0.0,), min_length=1)
+    dropout: tuple[Fraction, ...] = Field(default=(0.0,), min_length=1)
+    momentum: tuple[Fraction, ...] | None = Field(
+        default=None, min_length=1, description="Of the optimizers momentum and nesterov; 0.9 if left out"
+    )
+    weight_decay: tuple[Penalty, ...] | None = Field(
+        default=None, min_length=1, description="Of the optimizer adamw; 0.01 if left out"
+    )
+
+    @field_validator(*OPTIMIZER_NUMBERS)
+    @classmethod
+    def _is_an_optimizers(cls, values: tuple[float, ...] | None, info: ValidationInfo) -> tuple[float, ...] | None:
+        if values is not None and "optimizer" in info.data:
+            _require_an_optimizer(str(info.field_name), info.data["optimizer"])
+        return values
+
+
+class LearningRateDistribution(RealDistribution[LearningRate]):
+    """What a learning rate is drawn from."""
+
+
+class PenaltyDistribution(RealDistribution[Penalty]):
+    """What a strength is drawn from."""
+
+
+class FractionDistribution(RealDistribution[Fraction]):
+    """What a number of at least 0 and less than 1 is drawn from."""
+
+
+class CountDistribution(IntegerDistribution[BatchSize]):
+    """What a whole number of at least 1 is drawn from."""
+
+
+class HiddenDistribution(ChoiceDistribution[Hidden]):
+    """Lists of widths, one of which is drawn."""
+
+
+class ActivationDistribution(ChoiceDistribution[ActivationName]):
+    """Activations, one of which is drawn."""
+
+
+class OptimizerDistribution(ChoiceDistribution[OptimizerName]):
+    """Optimisers, one of which is drawn."""
+
+
+class RandomTrials(Strict):
+    """Trials that are drawn; of each hyperparameter a value, or a distribution such as ``{uniform: [0, 0.5]}``.
+
+    All trials have the same seed of their own, 0: what they differ in is what was drawn.
+    """
+
+    count: int = Field(ge=1, le=1_000_000, description="How many trials are drawn; those that are equal are one")
+    seed: Seed = Field(default=0, description="Draws the trials: the same seed, the same trials on every machine")
+    hidden: Annotated[Annotated[Hidden, FIXED] | Annotated[HiddenDistribution, DRAWN], EITHER]
+    activation: Annotated[Annotated[ActivationName, FIXED] | Annotated[ActivationDistribution, DRAWN], EITHER] = "relu"
+    optimizer: Annotated[Annotated[OptimizerName, FIXED] | Annotated[OptimizerDistribution, DRAWN], EITHER] = "sgd"
+    learning_rate: Annotated[Annotated[LearningRate, FIXED] | Annotated[LearningRateDistribution, DRAWN], EITHER]
+    batch_size: Annotated[Annotated[BatchSize, FIXED] | Annotated[CountDistribution, DRAWN], EITHER] = 32
+    epochs: Annotated[Annotated[Epochs, FIXED] | Annotated[CountDistribution, DRAWN], EITHER] = 20
+    l2: Annotated[Annotated[Penalty, FIXED] | Annotated[PenaltyDistribution, DRAWN], EITHER] = 0.0
+    dropout: Annotated[Annotated[Fraction, FIXED] | Annotated[FractionDistribution, DRAWN], EITHER] = 0.0
+    momentum: Annotated[Annotated[Fraction | None, FIXED] | Annotated[FractionDistribution, DRAWN], EITHER] = Field(
+        default=None, description="Of the optimizers momentum and nesterov; 0.9 if left out"
+    )
+    weight_decay: Annotated[Annotated[Penalty | None, FIXED] | Annotated[PenaltyDistribution, DRAWN], EITHER] = Field(
+        default=None, description="Of the optimizer adamw; 0.01 if left out"
+    )
+
+    @field_validator(*OPTIMIZER_NUMBERS)
+    @classmethod
+    def _is_an_optimizers(cls, value: object, info: ValidationInfo) -> object:
+        optimizer = info.data.get("optimizer")
+        if value is not None and optimizer is not None:
+            _require_an_optimizer(
+                str(info.field_name), optimizer.ends() if isinstance(optimizer, Distribution) else [optimizer]
+            )
+        return value
+
+
+FORMS = ("grid", "random", "trials")
+"""The ways to say which trials a space has, each a field of `Space`."""
+
+
+class Halving(Strict):
+    """Successive halving: at every rung the best go on, and the others end."""
+
+    rule: Literal["halving"]
+    factor: int = Field(default=3, ge=2, description="Of the trials at a rung, one in so many goes on")
+    first: Epochs = Field(default=3, description="Epoch of the first rung; the next are each `factor` times as late")
+
+
+class Hyperband(Strict):
+    """Successive halving in brackets, which differ in how early their first rung is."""
+
+    rule: Literal["hyperband"]
+    factor: int = Field(default=3, ge=2, description="Of the trials of a bracket at a rung, one in so many goes on")
+    first: Epochs = Field(default=1, description="Epoch of the first bracket's first rung")
+
+
+class Median(Strict):
+    """The median rule: a trial ends whose best score is worse than the median of the others' averages so far."""
+
+    rule: Literal["median"]
+    after: Epochs = Field(default=5, description="The first epoch after which a trial may be ended")
+
+
+StopRule = Annotated[Halving | Hyperband | Median, Field(discriminator="rule")]
 
 
 class Space(Strict):
-    """A search space, as a YAML file holds it."""
+    """A search space, as a YAML file holds it: a grid, trials that are drawn, trials that are named, or several."""
 
-    grid: Grid
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": [form]} for form in FORMS]})
+
+    grid: Grid | None = Field(default=None, description="Lists of values, whose product is trained")
+    random: RandomTrials | None = Field(default=None, description="Trials that are drawn from distributions")
+    trials: tuple[Hyperparameters, ...] | None = Field(
+        default=None, min_length=1, description="Trials, each with all that it is made of"
+    )
+    folds: FoldCount | None = Field(default=None, description="Folds of a cross-validation; none if empty")
+    seeds: int = Field(default=1, ge=1, le=1000, description="Trials of each configuration, its own seed and the next")
+    stop: StopRule | None = Field(default=None, description="When trials end before their epochs; never if empty")
+    _forms: tuple[str, ...] = PrivateAttr(default=())
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _has_trials(cls, given: Any, build: ModelWrapValidatorHandler["Space"]) -> "Space":
+        space = build(given)
+        if isinstance(given, dict):
+            space._forms = tuple(name for name in given if name in FORMS and getattr(space, name) is not None)
+            if not space._forms:
+                raise ValueError("the space has no trials; start it with `grid:`, `random:` or `trials:`")
+        return space
+
+    @model_validator(mode="after")
+    def _stops_single_trials(self) -> Self:
+        if self.stop is not None and (self.folds is not None or self.seeds > 1):
+            other = "folds" if self.folds is not None else "seeds"
+            raise ValueError(
+                f"stop compares single trials, and a configuration with {other} is judged by all of its trials: "
+                f"leave out stop or {other}"
+            )
+        return self
+
+    def asked(self) -> dict[str, Any]:
+        """Return what the space asks for, as JSON has it, without what it leaves out.
+
+        So it stays what it was when there is more that can be asked for.
+        """
+        return self.model_dump(mode="json", exclude_none=True, exclude={"seeds"} if self.seeds == 1 else None)
+
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """Which of the forms are given, in the order of the file."""
+        return self._forms
 
 
 class ComputeParameters(Strict):
@@ -98,6 +333,12 @@ class ComputeParameters(Strict):
     )
     device: Literal["auto", "cpu", "gpu"] = Field(
         default="auto", description="Where a worker computes; auto is its GPU if it has one"
+    )
+    checkpoint_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Least seconds between two checkpoints of a stack, from which a killed search goes on",
     )
 
 

@@ -1,26 +1,92 @@
-"""Who is told how a search goes: the run's log by default, a progress bar if the command line asks."""
+"""How a search goes, and who is told: the run's log by default, a progress bar if the command line asks."""
 
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Protocol
+from typing import Any, Protocol
 
 from prefect.logging import get_run_logger
+from pydantic import BaseModel, ConfigDict
 
+from flows.compute.worker_news import WorkerNews
 from flows.ranking import Objective
 
 
+class SearchProgress(BaseModel):
+    """How far a search is.
+
+    Attributes
+    ----------
+    finished, running, pruned, diverged, failed : int
+        Trials; those that finished are counted with what was found finished, and those that were pruned or diverged
+        among them.
+    best : float or None
+        The best score so far, None before the first.
+    share : float
+        Part of this search's work that is done, by multiplications: trials of a stack all finish at its end.
+    seconds : float
+        Since the first stack was submitted.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    metric: str
+    total: int
+    found_finished: int
+    finished: int
+    running: int = 0
+    pruned: int = 0
+    diverged: int = 0
+    failed: int = 0
+    best: float | None = None
+    share: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Estimate of the time to the end, None before there is anything to go by."""
+        return None if self.share <= 0 else self.seconds * (1 - self.share) / self.share
+
+    @property
+    def trials_per_second(self) -> float:
+        """Throughput: trials as a whole, by the work done."""
+        left = self.total - self.found_finished
+        return left * self.share / self.seconds if self.seconds > 0 else 0.0
+
+    def describe(self) -> str:
+        """Return all of it in a line."""
+        counts = {"running": self.running, "pruned": self.pruned, "diverged": self.diverged, "failed": self.failed}
+        parts = [
+            f"{self.finished} of {self.total} trials finished",
+            *(f"{count} {name}" for name, count in counts.items() if count),
+        ]
+        if self.best is not None:
+            parts.append(f"best {self.metric} {self.best:.4g}")
+        if self.trials_per_second:
+            parts.append(f"{self.trials_per_second:.3g} trials/s")
+        if self.seconds_left is not None and self.finished < self.total:
+            parts.append(f"about {readable_seconds(self.seconds_left)} left")
+        return " · ".join(parts)
+
+
+def readable_seconds(seconds: float) -> str:
+    """Return a duration as a person says it: 40 s, 12 min, 3 h 5 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
 class ProgressListener(Protocol):
-    """Something that shows progress; called from the thread that receives Dask's events."""
+    """Something that shows progress; called from the threads that receive news, one at a time."""
 
     def warned(self, text: str) -> None:
         """Take what a person should look at before the training begins; the run's log has it anyway."""
 
-    def search_started(self, total: int, finished_before: int, goal: Objective) -> None:
-        """Take the number of trials of the search, and how many were found finished."""
-
-    def trials_advanced(self, finished: int, best: float | None) -> None:
-        """Take how many trials are finished now, and the best score so far, None before the first."""
+    def search_advanced(self, progress: SearchProgress) -> None:
+        """Take how far the search is: at its begin, whenever there is news, and at its end."""
 
     def search_ended(self) -> None:
         """Take note that no more will come."""
@@ -31,27 +97,75 @@ class LoggedProgress:
 
     def __init__(self) -> None:
         self._logger = get_run_logger()
-        self._total = 0
-        self._next = 0
-        self._metric = ""
+        self._next: int | None = None
 
     def warned(self, text: str) -> None:
         """Nothing to add to the log."""
 
-    def search_started(self, total: int, finished_before: int, goal: Objective) -> None:
-        """Remember the total."""
-        self._total, self._metric = total, goal.metric
-        self._next = finished_before + 1
-
-    def trials_advanced(self, finished: int, best: float | None) -> None:
+    def search_advanced(self, progress: SearchProgress) -> None:
         """Log if it is time."""
-        if finished >= self._next:
-            score = f", best {self._metric} so far {best:.4g}" if best is not None else ""
-            self._logger.info("%d of %d trials finished%s", finished, self._total, score)
-            self._next = finished + max(1, self._total // 10)
+        if self._next is None:
+            self._next = progress.finished + 1
+        if progress.finished >= self._next:
+            self._logger.info("%s", progress.describe())
+            self._next = progress.finished + max(1, progress.total // 10)
 
     def search_ended(self) -> None:
         """Nothing to close."""
+
+
+class ProgressCount:
+    """Adds up what the workers announce and tells a listener.
+
+    A stack that was tried again announces trials, and work, that it had announced before: trials count once.
+    """
+
+    def __init__(self, listener: ProgressListener, begin: SearchProgress, goal: Objective, work: int) -> None:
+        self._listener, self._goal, self._work = listener, goal, work
+        self._begin = begin
+        self._started = time.monotonic()
+        self._lock = threading.Lock()
+        self._done = 0
+        self._best = begin.best
+        self._finished: set[str] = set()
+        self._diverged: set[str] = set()
+        self._pruned: set[str] = set()
+        self._running: set[str] = set()
+        self._failed = 0
+        listener.search_advanced(begin)
+
+    def hear(self, event: tuple[float, dict[str, Any]]) -> None:
+        """Take an event of the workers' topic."""
+        news = WorkerNews.model_validate(event[1])
+        with self._lock:
+            self._done = min(self._done + news.work, self._work)
+            self._finished.update(news.finished)
+            self._diverged.update(news.diverged)
+            self._pruned.update(news.pruned)
+            if news.best is not None and (self._best is None or self._goal.better(news.best, self._best)):
+                self._best = news.best
+            self._listener.search_advanced(self._now())
+
+    def stacks_changed(self, running: Collection[str], failed: int) -> None:
+        """Take the keys of the trials whose stacks run, and how many trials were given up."""
+        with self._lock:
+            self._running, self._failed = set(running), failed
+            self._listener.search_advanced(self._now())
+
+    def _now(self) -> SearchProgress:
+        begin = self._begin
+        return begin.model_copy(
+            update={
+                "finished": begin.found_finished + len(self._finished),
+                "running": len(self._running - self._finished),
+                "pruned": begin.pruned + len(self._pruned),
+                "diverged": begin.diverged + len(self._diverged),
+                "failed": self._failed,
+                "best": self._best,
+                "share": self._done / self._work if self._work else 1.0,
+                "seconds": time.monotonic() - self._started,
+            }
+        )
 
 
 _listener: ContextVar[ProgressListener | None] = ContextVar("progress_listener", default=None)

@@ -1,38 +1,41 @@
 """The `search` flow: expand a space, drop what is finished, train the rest in stacks on Dask."""
 
-import queue
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass, field
 from uuid import uuid4
 
-from distributed import Client, Event
-from distributed.scheduler import KilledWorker
-from prefect import flow, task
-from prefect.client.orchestration import get_client
+from distributed import Client
+from prefect import flow
 from prefect.context import FlowRunContext
-from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
-from prefect.states import Crashed
 from prefect_dask.task_runners import DaskTaskRunner
 from pydantic import BaseModel, ConfigDict
 
 from flows.compute.clusters import connect, slots, task_runner
-from flows.compute.devices import smallest_device
-from flows.compute.stack_training import StackAssignment, StackOutcome, train_assignment
-from flows.compute.stacking import pack
-from flows.data.store import DatasetReference, open_dataset
-from flows.errors import RunFailedError
-from flows.parameters import ComputeParameters, Space
-from flows.progress import ProgressListener, progress_listener
-from flows.ranking import Objective, objective
-from flows.spaces import expand
-from flows.tracking.search_runs import SearchRun, end_running_trials, finished_trials, reopen
-from flows.trials import plan_trial, varying_names
-
-MOST_ATTEMPTS = 3
-"""How often a stack is tried if its worker dies each time."""
+from flows.compute.devices import DeviceFacts, smallest_device
+from flows.compute.lease import SEARCH, Lease, LeaseFiles
+from flows.compute.pruning import Pruning, deal, seen_trial
+from flows.compute.saved_stack import SavedStacks, StackFacts
+from flows.compute.stack_runs import StackRuns
+from flows.compute.stack_training import StackAssignment, StackOutcome
+from flows.compute.stacking import pack, work
+from flows.data.store import Dataset, DatasetReference, open_dataset
+from flows.parameters import ComputeParameters, Space, StopRule
+from flows.planning import Members, SearchPlan, plan_search
+from flows.progress import ProgressCount, ProgressListener, SearchProgress, progress_listener
+from flows.progress_artifact import ProgressArtifact
+from flows.ranking import Objective, objective, rank
+from flows.tracking.search_runs import (
+    SearchRun,
+    TrialRecord,
+    end_running_trials,
+    finished_on,
+    metric_curves,
+    reopen,
+    unfinished_runs,
+)
+from flows.trials import PlannedTrial
 
 
 class SearchOutcome(BaseModel):
@@ -40,23 +43,32 @@ class SearchOutcome(BaseModel):
 
     Attributes
     ----------
-    trial_keys : tuple of str
-        Every trial of the space, in its order.
+    configurations : tuple of Members
+        Every configuration of the space, in its order, with the keys of its trials.
+    refit : str or None
+        Of a cross-validation the key of the winner's trial on all training rows; None too if every one diverged.
     trained : int
-        Trials trained by this run of the search; the others were finished before.
+        Trials trained by this run of the search; the others were finished before, or failed.
+    failed : dict of str to str
+        Why a trial has no result, by its key: it kills the workers that train it.
+    stop : StopRule or None
+        The rule by which trials were pruned.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    trial_keys: tuple[str, ...]
+    configurations: tuple[Members, ...]
+    refit: str | None = None
     trained: int
+    failed: dict[str, str] = {}
     stacks: tuple[StackOutcome, ...]
+    stop: StopRule | None = None
 
-
-@task(name="train-stack", task_run_name="{assignment.name}", persist_result=False)
-def train_stack(assignment: StackAssignment) -> StackOutcome:
-    """Train one stack on the Dask worker that got it."""
-    return train_assignment(assignment)
+    @property
+    def trial_keys(self) -> tuple[str, ...]:
+        """Every trial of the search, the refit at last."""
+        keys = tuple(key for members in self.configurations for key in members.trial_keys)
+        return keys if self.refit is None else (*keys, self.refit)
 
 
 @flow(
@@ -65,54 +77,189 @@ def train_stack(assignment: StackAssignment) -> StackOutcome:
     task_runner=task_runner(ComputeParameters()),
     persist_result=False,
 )
-def search(dataset: DatasetReference, space: Space, run: SearchRun, compute: ComputeParameters) -> SearchOutcome:
-    """Train every trial of a space on a dataset that is not finished yet, one task run a stack.
+def search(
+    dataset: DatasetReference,
+    space: Space,
+    run: SearchRun,
+    compute: ComputeParameters,
+    folds: tuple[DatasetReference, ...] = (),
+) -> SearchOutcome:
+    """Train every trial of a space that is not finished yet, one task run a stack; on the dataset, or on its folds.
+
+    After a cross-validation the best configuration is trained once more, on all training rows.
 
     Raises
     ------
-    SpaceError
-        The space has no trials.
     ClusterError
         There is no cluster to train on.
+    SearchRunningError
+        The same search is running.
     RunFailedError
         A stack failed. The others were trained to their end first, and are found finished next time.
     """
+    if len(folds) != (space.folds or 0):
+        raise ValueError(f"the space asks for {space.folds or 0} folds, and {len(folds)} were ingested")
     opened = open_dataset(dataset)
-    goal = objective(opened.task)
-    hyperparameters = expand(space)
-    trials = [plan_trial(opened, chosen) for chosen in hyperparameters]
-    finished = finished_trials(run.tracking, dataset.digest)
-    remaining = [trial for trial in trials if trial.key not in finished]
-    before = [finished[trial.key].metrics for trial in trials if trial.key in finished]
-    scores = [metrics[goal.metric] for metrics in before if goal.metric in metrics]
-    get_run_logger().info("%d trials, %d of them finished before", len(trials), len(trials) - len(remaining))
+    plan = plan_search(space, [open_dataset(fold) for fold in folds] or [opened])
+    training = _Training((dataset, *folds), plan, run, compute, objective(opened.task), progress_listener(), space.stop)
+    training.train(plan.trials)
+    refit = _refit(plan, training, opened) if folds else None
+    if refit is not None:
+        training.train((*plan.trials, refit))
+    training.listener.search_ended()
+    return SearchOutcome(
+        configurations=plan.configurations,
+        refit=None if refit is None else refit.key,
+        trained=training.trained,
+        failed=training.failed,
+        stacks=tuple(training.outcomes),
+        stop=space.stop,
+    )
 
-    listener = progress_listener()
-    listener.search_started(len(trials), len(before), goal)
-    outcomes: list[StackOutcome] = []
-    if remaining:
-        reopen(run)
-        # What a search of this space left open when its process was killed, which could end nothing itself.
-        end_running_trials(run, "KILLED", "the search that trained it was killed")
-        client = connect(_runner())
+
+def _refit(plan: SearchPlan, training: "_Training", dataset: Dataset) -> PlannedTrial | None:
+    """Return the winner of a cross-validation as a trial on the dataset itself; None if none has a rank."""
+    ranked = rank(plan.candidates(training.finished()), training.goal)
+    return plan.refit(ranked[0], dataset) if ranked else None
+
+
+@dataclass
+class _Training:
+    """Trains what is left of a search, each trial on the dataset whose place in ``datasets`` is its fold."""
+
+    datasets: tuple[DatasetReference, ...]
+    plan: SearchPlan
+    run: SearchRun
+    compute: ComputeParameters
+    goal: Objective
+    listener: ProgressListener
+    stop: StopRule | None
+    outcomes: list[StackOutcome] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    trained: int = 0
+
+    def finished(self) -> dict[str, TrialRecord]:
+        """Return the finished trials by key, those of other searches on the same datasets included."""
+        return finished_on(self.run.tracking, self.datasets, search=self.run)
+
+    def train(self, trials: tuple[PlannedTrial, ...]) -> None:
+        """Train those of the search's trials so far that are not finished."""
+        found = self.finished()
+        if all(trial.key in found for trial in trials):
+            self._nothing_left(trials, found)
+            return
         # Two searches of one space at a time, or one after another, must not take each other's stacks for their own.
         execution = uuid4().hex[:8]
-        assignments = [
+        LeaseFiles(self.datasets[0], self.run).take_over(execution, get_run_logger().info)
+        with Lease(self.datasets[0], self.run, execution, SEARCH):
+            # Only now does nobody else write: what was left of a search that was killed may have finished some.
+            self._train_rest(trials, self.finished(), execution)
+
+    def _train_rest(self, trials: tuple[PlannedTrial, ...], found: dict[str, TrialRecord], execution: str) -> None:
+        remaining = [trial for trial in trials if trial.key not in found]
+        get_run_logger().info("%d trials, %d of them finished before", len(trials), len(trials) - len(remaining))
+        if not remaining:
+            self._nothing_left(trials, found)
+            return
+        reopen(self.run)
+        # What a search of this space left open when its process was killed, which could end nothing itself.
+        end_running_trials(self.run, "KILLED", "the search that trained it was killed")
+        client = connect(_runner())
+        facts = smallest_device(client, self.compute.device)
+        saved = SavedStacks(self.datasets[0], self.run)
+        pruning = None if self.stop is None else self._pruning(self.stop, found)
+        if pruning is not None:
+            # A cut then parts no bracket that it need not, and a piece has all sorts of trials to compare.
+            remaining.sort(key=lambda trial: (pruning.brackets[trial.key], trial.key))
+        stacks = _plan_stacks(saved.all(), remaining, slots(client), facts)
+        assignments = self._assign(stacks, execution, pruning)
+        with ProgressArtifact(self.listener) as published:
+            begin = self._begin(trials, found)
+            count = ProgressCount(published, begin, self.goal, sum(stack.work for stack in stacks))
+            with _heard(client, assignments[0].progress_topic, count):
+                stack_runs = StackRuns(client, assignments, count.stacks_changed)
+                self.outcomes += stack_runs.to_end()
+        self.failed |= stack_runs.failed_trials
+        self.trained += len(remaining) - len(stack_runs.failed_trials)
+        saved.discard_all()
+
+    def _nothing_left(self, trials: tuple[PlannedTrial, ...], found: dict[str, TrialRecord]) -> None:
+        get_run_logger().info("%d trials, all of them finished before", len(trials))
+        self.listener.search_advanced(self._begin(trials, found))
+
+    def _pruning(self, rule: StopRule, found: dict[str, TrialRecord]) -> Pruning:
+        """Return what all stacks are pruned by: the rule, and what is known of trials that were finished."""
+        brackets = deal(self.plan.trials, rule)
+        tracking, goal = self.run.tracking, self.goal
+        earlier = (
+            seen_trial(rule, goal, bracket, metric_curves(tracking, found[key].run_id, goal.names))
+            for key, bracket in brackets.items()
+            if key in found
+        )
+        return Pruning(rule=rule, brackets=brackets, earlier=tuple(earlier))
+
+    def _assign(self, stacks: list["_PlannedStack"], execution: str, pruning: Pruning | None) -> list[StackAssignment]:
+        runs = unfinished_runs(self.run)
+        return [
             StackAssignment(
-                name=f"stack-{execution}-{place}",
-                dataset=dataset,
-                trials=tuple(stack),
-                varying=varying_names(hyperparameters),
-                run=run,
-                device=compute.device,
-                stop_event=f"backprop-stop-{execution}",
+                name=f"stack-{execution}-{place}" if stack.saved is None else stack.saved.name,
+                dataset=self.datasets[stack.trials[0].fold],
+                trials=tuple(stack.trials),
+                varying=self.plan.varying,
+                run=self.run,
+                device=self.compute.device,
+                execution=execution,
+                pruning=pruning,
+                checkpoint_seconds=self.compute.checkpoint_seconds,
+                unfinished={trial.key: runs[trial.key] for trial in stack.trials if trial.key in runs},
             )
-            for place, stack in enumerate(pack(remaining, slots(client), smallest_device(client, compute.device)))
+            for place, stack in enumerate(stacks)
         ]
-        with _progress(client, assignments[0].progress_topic, listener, goal, len(before), scores):
-            outcomes = _StackRuns(client, assignments).to_end()
-    listener.search_ended()
-    return SearchOutcome(trial_keys=tuple(t.key for t in trials), trained=len(remaining), stacks=tuple(outcomes))
+
+    def _begin(self, trials: tuple[PlannedTrial, ...], found: dict[str, TrialRecord]) -> SearchProgress:
+        before = [found[trial.key] for trial in trials if trial.key in found]
+        scores = [record.metrics[self.goal.metric] for record in before if self.goal.metric in record.metrics]
+        return SearchProgress(
+            metric=self.goal.metric,
+            # The refit is known only when the folds are done, and counts from the start.
+            total=len(self.plan.trials) + (len(self.datasets) > 1),
+            found_finished=len(before),
+            finished=len(before),
+            pruned=sum(record.pruned_at is not None for record in before),
+            diverged=sum(record.diverged_at is not None for record in before),
+            best=(max(scores) if self.goal.maximise else min(scores)) if scores else None,
+            share=0.0 if len(before) < len(trials) else 1.0,
+        )
+
+
+@dataclass(frozen=True)
+class _PlannedStack:
+    """Trials to train together: new ones, or what is left of a stack that was saved, under its name."""
+
+    trials: list[PlannedTrial]
+    saved: StackFacts | None = None
+
+    @property
+    def work(self) -> int:
+        """What is left to do, in the unit of `work`."""
+        done = [0 if self.saved is None else self.saved.epochs_done(trial) for trial in self.trials]
+        return sum(work(trial, after=epochs) for trial, epochs in zip(self.trials, done, strict=True))
+
+
+def _plan_stacks(
+    files: list[StackFacts], remaining: list[PlannedTrial], slots: int, facts: DeviceFacts
+) -> list[_PlannedStack]:
+    """Return the stacks of the trials that are left: those that were saved first, as they were, then the others.
+
+    Of a trial that is in several files, the newest counts.
+    """
+    left = {trial.key: trial for trial in remaining}
+    stacks = []
+    for file in files:
+        mine = [left.pop(trial.key) for trial in file.trials if trial.key in file.keys and trial.key in left]
+        if mine:
+            stacks.append(_PlannedStack(mine, file))
+    return [*stacks, *(_PlannedStack(trials) for trials in pack(list(left.values()), slots, facts))]
 
 
 def _runner() -> DaskTaskRunner:
@@ -122,89 +269,10 @@ def _runner() -> DaskTaskRunner:
     return context.task_runner
 
 
-class _StackRuns:
-    """Keeps every slot of the cluster busy with a stack until all are trained, through the death of workers.
-
-    No more stacks are submitted than can run: a stack that waits in a dying worker's queue would be
-    counted as its killer, and a search that is interrupted has nothing queued behind it.
-    """
-
-    def __init__(self, client: Client, assignments: list[StackAssignment]) -> None:
-        self._client = client
-        self._waiting = deque(assignments)
-        self._running: dict[PrefectFuture[StackOutcome], StackAssignment] = {}
-        self._done: queue.SimpleQueue[PrefectFuture[StackOutcome]] = queue.SimpleQueue()
-        self._attempts: dict[str, int] = {}
-        self._failures: list[str] = []
-        self._logger = get_run_logger()
-
-    def to_end(self) -> list[StackOutcome]:
-        outcomes = []
-        try:
-            while self._waiting or self._running:
-                while self._waiting and len(self._running) < slots(self._client):
-                    self._submit(self._waiting.popleft())
-                future = self._done.get()
-                outcome = self._settle(future, self._running.pop(future))
-                if outcome is not None:
-                    outcomes.append(outcome)
-        except BaseException:
-            self._stop_workers()
-            raise
-        if self._failures:
-            raise RunFailedError(f"{len(self._failures)} of the stacks failed: {'; '.join(self._failures)}")
-        return outcomes
-
-    def _submit(self, assignment: StackAssignment) -> None:
-        self._attempts[assignment.name] = self._attempts.get(assignment.name, 0) + 1
-        future = train_stack.submit(assignment)
-        self._running[future] = assignment
-        future.add_done_callback(self._done.put)
-
-    def _settle(self, future: PrefectFuture[StackOutcome], assignment: StackAssignment) -> StackOutcome | None:
-        try:
-            return future.result()
-        except KilledWorker:
-            self._recover(future, assignment)
-        except Exception as error:  # noqa: BLE001 - whatever stopped one stack, the others go on; it is raised at the end
-            self._failures.append(f"{assignment.name}: {type(error).__name__}: {error}")
-            self._logger.error("%s failed: %s", assignment.name, error)  # noqa: TRY400 - its own run has the traceback
-        return None
-
-    def _recover(self, future: PrefectFuture[StackOutcome], assignment: StackAssignment) -> None:
-        """End what a dead worker left open, in MLflow and in Prefect, and give its stack to another."""
-        reason = f"the worker that trained {assignment.name} died"
-        end_running_trials(assignment.run, "KILLED", reason, stack=assignment.name)
-        with get_client(sync_client=True) as prefect:
-            # Prefect never hears from the dead worker and would show the task run as running for ever.
-            prefect.set_task_run_state(future.task_run_id, Crashed(message=reason), force=True)
-        if self._attempts[assignment.name] >= MOST_ATTEMPTS:
-            self._failures.append(f"{assignment.name}: its worker died {MOST_ATTEMPTS} times")
-            return
-        self._logger.warning("%s; its unfinished trials are tried again", reason)
-        self._waiting.appendleft(assignment)
-
-    def _stop_workers(self) -> None:
-        for assignment in self._running.values():
-            Event(assignment.stop_event, client=self._client).set()
-
-
 @contextmanager
-def _progress(
-    client: Client, topic: str, listener: ProgressListener, goal: Objective, finished: int, scores: list[float]
-) -> Iterator[None]:
-    """Pass what the workers announce on to a listener, summed up."""
-    best = (max(scores) if goal.maximise else min(scores)) if scores else None
-
-    def hear(event: tuple[float, dict[str, Any]]) -> None:
-        nonlocal finished, best
-        _, news = event
-        finished += news["finished"]
-        if news["best"] is not None and (best is None or goal.better(news["best"], best)):
-            best = news["best"]
-        listener.trials_advanced(finished, best)
-
-    client.subscribe_topic(topic, hear)
+def _heard(client: Client, topic: str, count: ProgressCount) -> Iterator[None]:
+    """Let what the workers announce be counted."""
+    client.subscribe_topic(topic, count.hear)
     try:
         yield
     finally:

@@ -1,14 +1,17 @@
 """Search spaces: from a bundled name or a YAML file to the list of trials."""
 
+from collections.abc import Callable, Iterator
 from difflib import get_close_matches
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
+from typing import Any
 
-import yaml
-from pydantic import ValidationError
+import numpy as np
 
+from flows.distributions import Distribution
 from flows.errors import SpaceError
-from flows.parameters import Grid, Hyperparameters, Space, describe_validation_error
+from flows.parameters import OPTIMIZER_NUMBERS, Grid, Hyperparameters, RandomTrials, Space, default_numbers
+from flows.space_document import parse_space
 
 _PACKAGE = Path(__file__).parent
 
@@ -26,41 +29,67 @@ def load_space(space: str) -> Space:
     Raises
     ------
     SpaceError
-        There is no such space, or it is not valid; one line that names the file and the field.
+        There is no such space, or it is not valid; one line that names the file, the line and the field.
     """
     path = bundled_spaces().get(space) or Path(space)
     if not path.is_file():
         raise SpaceError(f"space {space!r}: {_no_such_space(space)}")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SpaceError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise SpaceError(f"{path}: holds no mapping; start it with `grid:` and a list of values per hyperparameter")
+        content = path.read_bytes()
+    except OSError as error:
+        raise SpaceError(f"{path}: the space cannot be read: {error.strerror}; give a file that can") from error
     try:
-        return Space.model_validate(content)
-    except ValidationError as error:
-        raise SpaceError(f"{path}: {_explain(error)}") from error
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise SpaceError(f"{path}:{line}: not UTF-8 text; save the file as UTF-8") from error
+    return parse_space(text, path)
 
 
 def expand(space: Space) -> list[Hyperparameters]:
-    """Return the trials of a space, each once, in the order of the file.
+    """Return the trials of a space, each once, in the order of the file."""
+    return list(dict.fromkeys(chain.from_iterable(_EXPANSIONS[form](getattr(space, form)) for form in space.forms)))
 
-    Raises
-    ------
-    SpaceError
-        The space has no trials.
-    """
-    grid = space.grid
-    for name in Grid.model_fields:
-        if not getattr(grid, name):
-            raise SpaceError(f"the space has no trials: grid.{name} is an empty list; give it at least one value")
+
+def _product(grid: Grid) -> Iterator[Hyperparameters]:
     names = list(Grid.model_fields)
-    trials = (
-        Hyperparameters(**dict(zip(names, values, strict=True)))
-        for values in product(*(getattr(grid, name) for name in names))
-    )
-    return list(dict.fromkeys(trials))
+    for values in product(*(getattr(grid, name) or (None,) for name in names)):
+        yield _trial(dict(zip(names, values, strict=True)))
+
+
+def _draws(random: RandomTrials) -> Iterator[Hyperparameters]:
+    """Draw every hyperparameter from a stream of its own.
+
+    So more trials are the same ones and others, and another range of one hyperparameter changes no other.
+    """
+    names = [name for name in RandomTrials.model_fields if name in Hyperparameters.model_fields and name != "seed"]
+    chances = {
+        name: np.random.Generator(np.random.PCG64([random.seed, *name.encode()])).random(random.count)
+        for name in names
+        if isinstance(getattr(random, name), Distribution)
+    }
+    for place in range(random.count):
+        yield _trial(
+            {
+                name: getattr(random, name).at(float(chances[name][place]))
+                if name in chances
+                else getattr(random, name)
+                for name in names
+            }
+        )
+
+
+def _trial(values: dict[str, Any]) -> Hyperparameters:
+    """Return the trial of these values, without the numbers that its optimiser does not have."""
+    absent = set(OPTIMIZER_NUMBERS) - set(default_numbers(values["optimizer"]))
+    return Hyperparameters(**{name: value for name, value in values.items() if name not in absent})
+
+
+_EXPANSIONS: dict[str, Callable[[Any], Iterator[Hyperparameters]]] = {
+    "grid": _product,
+    "random": _draws,
+    "trials": iter,
+}
 
 
 def _no_such_space(space: str) -> str:
@@ -68,15 +97,3 @@ def _no_such_space(space: str) -> str:
     nearest = get_close_matches(space, names, n=1)
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""
     return f"no such file or bundled space; {hint}use one of {', '.join(names)} or the path of a YAML file"
-
-
-def _explain(error: ValidationError) -> str:
-    unknown = [found for found in error.errors() if found["type"] == "extra_forbidden"]
-    if unknown:
-        # Before a missing field, which is often the same name misspelt.
-        *place, name = (str(part) for part in unknown[0]["loc"])
-        known = list(Grid.model_fields) if place == ["grid"] else list(Space.model_fields)
-        nearest = get_close_matches(name, known, n=1)
-        hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-        return f"{'.'.join([*place, name])} is unknown: {hint}use {', '.join(known)}"
-    return describe_validation_error(list(error.errors()))

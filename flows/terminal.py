@@ -9,14 +9,14 @@ from pathlib import Path
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from flows.compute.temporary_server import TemporaryServer
 from flows.evaluate import Evaluation
 from flows.parameters import TrainParameters
-from flows.progress import listening
-from flows.ranking import Objective
+from flows.progress import SearchProgress, listening
+from flows.ranking import Candidate
 from flows.train import TrainReport, train
 
 SHOWN = 10
@@ -27,21 +27,19 @@ _IF_VARYING = ("optimizer", "l2", "dropout")
 
 
 class TrialsBar:
-    """A progress bar over trials with the best score so far."""
+    """A progress bar over the work of a search, with what came of it so far."""
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[best]}"),
+            TextColumn("{task.fields[rest]}"),
             TimeElapsedColumn(),
             console=console,
             transient=False,
         )
-        self._bar: TaskID = self._progress.add_task("starting", total=None, best="")
-        self._metric = ""
+        self._bar: TaskID = self._progress.add_task("starting", total=None, rest="")
 
     def __enter__(self) -> "TrialsBar":
         self._progress.start()
@@ -54,15 +52,15 @@ class TrialsBar:
         """Print a line above the bar."""
         self._progress.console.print(f"[yellow]warning:[/yellow] {escape(text)}", soft_wrap=True, highlight=False)
 
-    def search_started(self, total: int, finished_before: int, goal: Objective) -> None:
-        """Set the length of the bar."""
-        self._metric = goal.metric
-        self._progress.update(self._bar, description="trials", total=total, completed=finished_before)
-
-    def trials_advanced(self, finished: int, best: float | None) -> None:
-        """Move the bar and show the best score."""
-        score = "" if best is None else f"best {self._metric} {best:.4g}"
-        self._progress.update(self._bar, completed=finished, best=score)
+    def search_advanced(self, progress: SearchProgress) -> None:
+        """Move the bar by the work that is done, and show the counts, the best score and the time left."""
+        self._progress.update(
+            self._bar,
+            description=f"{progress.finished} of {progress.total} trials",
+            total=1.0,
+            completed=progress.share,
+            rest=" · ".join(progress.describe().split(" · ")[1:]),
+        )
 
     def search_ended(self) -> None:
         """Say that what follows is not training."""
@@ -93,37 +91,65 @@ def run_train(parameters: TrainParameters, console: Console, server: TemporarySe
             compute=parameters.compute,
             datasets=parameters.datasets,
         )
-    console.print(leaderboard(report.evaluation, report.dataset.name))
+    with_epochs = report.outcome.stop is not None
+    console.print(leaderboard(report.evaluation, report.dataset.name, with_epochs=with_epochs))
     for line in summary(report, total_seconds=time.monotonic() - started):
         console.print(line, soft_wrap=True, highlight=False)
 
 
-def leaderboard(evaluation: Evaluation, name: str) -> Table:
-    """Return the best trials as a table: rank, hyperparameters, validation, and the winner's test metrics.
+def leaderboard(evaluation: Evaluation, name: str, *, with_epochs: bool = False) -> Table:
+    """Return the best configurations as a table: rank, hyperparameters, validation, and the winner's test metrics.
 
-    What was measured of single targets, such as ``test/rmse/height``, is in MLflow.
+    Where a configuration has several trials, validation is their mean and sample standard deviation. ``with_epochs``
+    adds how long each was trained, for a search that prunes. What was measured of single targets, such as
+    ``test/rmse/height``, is in MLflow.
     """
-    table = Table(title=f"Leaderboard: {name}", title_justify="left")
+    table = Table(title=f"Leaderboard: {name}", title_justify="left", caption_justify="left")
+    table.caption = _members(evaluation.ranked[0])
     table.add_column("rank", justify="right")
-    columns = (*_ALWAYS, *(name for name in _IF_VARYING if len({r.params[name] for r in evaluation.ranked}) > 1))
+    columns = (*_ALWAYS, *(name for name in _IF_VARYING if len({_shown(c, name) for c in evaluation.ranked}) > 1))
     for column in columns:
         table.add_column(column, justify="right")
-    measures = [name for name in evaluation.winner.metrics if name.startswith("val/")]
+    if with_epochs:
+        table.add_column("trained", justify="right")
+    measures = [name for name in evaluation.ranked[0].metrics if name.startswith("val/")]
     for measure in (evaluation.metric, *(name for name in sorted(measures) if name != evaluation.metric)):
         table.add_column(measure, justify="right")
     tested = [name for name in evaluation.test if name != "test/loss" and name.count("/") == 1]
     for measure in tested:
         table.add_column(measure, justify="right")
-    for place, record in enumerate(evaluation.ranked[:SHOWN], start=1):
+    for place, candidate in enumerate(evaluation.ranked[:SHOWN], start=1):
         shown = (evaluation.metric, *(name for name in sorted(measures) if name != evaluation.metric))
         table.add_row(
             str(place),
-            *(escape(record.params[column]) for column in columns),
-            *(f"{record.metrics[name]:.4f}" for name in shown),
+            *(escape(_shown(candidate, column)) for column in columns),
+            *((candidate.trained,) if with_epochs else ()),
+            *(_measured(candidate, name) for name in shown),
             *(f"{evaluation.test[name]:.4f}" if place == 1 else "" for name in tested),
             style="bold green" if place == 1 else None,
         )
     return table
+
+
+def _members(best: Candidate) -> str | None:
+    """Say what a row is the mean of; nothing if it is one trial."""
+    if len(best.members) == 1:
+        return None
+    seeds = len({member.params["seed"] for member in best.members})
+    folds = len(best.members) // seeds
+    of = " x ".join(f"{count} {what}" for count, what in ((seeds, "seeds"), (folds, "folds")) if count > 1)
+    return f"mean ± sample standard deviation (n - 1) of {len(best.members)} trials: {of}"
+
+
+def _shown(candidate: Candidate, param: str) -> str:
+    """Return a param of a configuration; of several seeds the first and the last."""
+    values = [member.params[param] for member in candidate.members]
+    return values[0] if len(set(values)) == 1 else f"{values[0]} to {values[-1]}"
+
+
+def _measured(candidate: Candidate, metric: str) -> str:
+    mean = f"{candidate.metrics[metric]:.4f}"
+    return f"{mean} ± {candidate.deviations[metric]:.4f}" if metric in candidate.deviations else mean
 
 
 def summary(report: TrainReport, total_seconds: float) -> list[str]:
@@ -140,10 +166,20 @@ def _trials(report: TrainReport) -> list[str]:
     else:
         before = f", {total - trained} were found finished by their key" if trained < total else ""
         first = f"Trained {trained} of {total} trials{before}{more}."
-    if not diverged:
-        return [first]
-    names = "; ".join(f"{record.name} at epoch {record.diverged_at}" for record in diverged[:3])
-    return [first, f"[yellow]{len(diverged)} diverged[/yellow] (loss no longer finite): {escape(names)}"]
+    lines = [first]
+    if report.outcome.refit is not None:
+        lines.append("The best was trained once more on all training rows, the refit, which is tested and registered.")
+    if report.outcome.stop is not None:
+        candidates = (*ranked, *diverged)
+        pruned = sum(candidate.pruned_at is not None for candidate in candidates)
+        epochs, full = (sum(c.epochs_trained for c in candidates), sum(c.most_epochs for c in candidates))
+        lines.append(f"{pruned} pruned, {epochs:,} of {full:,} epochs trained.")
+    if diverged:
+        names = "; ".join(f"{candidate.name} at epoch {candidate.diverged_at}" for candidate in diverged[:3])
+        lines.append(f"[yellow]{len(diverged)} diverged[/yellow] (loss no longer finite): {escape(names)}")
+    if failed := report.outcome.failed:
+        lines.append(f"[red]{len(failed)} failed[/red]: {escape('; '.join(sorted(set(failed.values()))[:3]))}")
+    return lines
 
 
 def _registered(report: TrainReport) -> str:

@@ -7,6 +7,7 @@ from prefect import flow, task
 from pydantic import BaseModel, ConfigDict
 
 from flows.compute.clusters import task_runner
+from flows.configurations import configurations
 from flows.data.drift import DriftReport
 from flows.data.splitting import SplitParameters
 from flows.data.store import DatasetReference, open_dataset
@@ -14,7 +15,7 @@ from flows.evaluate import Evaluation, evaluate
 from flows.ingest import Ingested, ingest
 from flows.parameters import ComputeParameters, TaskChoice, TrainParameters
 from flows.search import SearchOutcome, search
-from flows.spaces import expand, load_space
+from flows.spaces import load_space
 from flows.tracking.data_reports import log_drift, log_validation
 from flows.tracking.registry import RegisteredVersion, check_model_name, register_winner
 from flows.tracking.search_runs import SearchRun, TrialRecord, search_run
@@ -83,8 +84,12 @@ def train(
 
 
 def ingest_for(parameters: TrainParameters) -> Ingested:
-    """Ingest what the parameters name; a space that is not valid is found before the data is read."""
-    expand(load_space(parameters.space))
+    """Ingest what the parameters name, with the folds that the space asks for.
+
+    A space that is not valid is found before the data is read.
+    """
+    space = load_space(parameters.space)
+    configurations(space)
     return ingest(
         data=parameters.data,
         target=parameters.targets or None,
@@ -92,6 +97,7 @@ def ingest_for(parameters: TrainParameters) -> Ingested:
         preparation=parameters.preparation,
         split=parameters.split,
         datasets=parameters.datasets,
+        folds=space.folds,
     )
 
 
@@ -113,14 +119,14 @@ def train_on(ingested: Ingested, parameters: TrainParameters, drift: DriftReport
             log_drift(tracking, run.run_id, drift)
         started = time.monotonic()
         runner = task_runner(parameters.compute)
-        outcome = search.with_options(task_runner=runner)(dataset, space, run, parameters.compute)
+        outcome = search.with_options(task_runner=runner)(dataset, space, run, parameters.compute, ingested.folds)
         seconds["search"] = time.monotonic() - started
 
         started = time.monotonic()
-        evaluation = evaluate(dataset, outcome, run)
+        evaluation = evaluate(dataset, outcome, run, ingested.folds)
         registered = register(tracking, evaluation.winner, dataset, name)
         seconds["evaluate"] = time.monotonic() - started
-        if outcome.trained:
+        if outcome.stacks:
             _log_cost(run, outcome, seconds)
     return TrainReport(
         dataset=dataset,

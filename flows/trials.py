@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 import backprop.stack
 from backprop import CORE_VERSION, Architecture
 from flows.data.preparation import Task
+from flows.data.shape import DatasetShape, dataset_shape
 from flows.data.store import Dataset
 from flows.parameters import Hyperparameters
 
@@ -41,6 +42,10 @@ class PlannedTrial(BaseModel):
     ----------
     key : str
         SHA-256 over canonical JSON of everything that decides its result.
+    fold : int
+        The fold it is trained on, counted from 1; 0 is the dataset itself.
+    refit : bool
+        Whether it is the winner of a cross-validation, trained once more on the dataset itself.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -48,21 +53,30 @@ class PlannedTrial(BaseModel):
     key: str
     hyperparameters: Hyperparameters
     architecture: Architecture
+    fold: int = 0
+    refit: bool = False
 
 
-def plan_trial(dataset: Dataset, hyperparameters: Hyperparameters) -> PlannedTrial:
+def plan_trial(dataset: Dataset, hyperparameters: Hyperparameters, *, refit: bool = False) -> PlannedTrial:
     """Return the trial of some hyperparameters on a dataset, whose task decides how the network ends."""
-    head = HEADS[dataset.task]
+    planned = plan_trial_on(dataset_shape(dataset.reference.digest, dataset.schema), hyperparameters)
+    fold = dataset.fold.number if dataset.fold is not None else 0
+    return planned.model_copy(update={"fold": fold, "refit": refit})
+
+
+def plan_trial_on(shape: DatasetShape, hyperparameters: Hyperparameters) -> PlannedTrial:
+    """Return the trial of some hyperparameters on a dataset of which no more is known than its shape."""
+    head = HEADS[shape.task]
     architecture = Architecture(
-        inputs=dataset.inputs,
+        inputs=shape.inputs,
         hidden=hyperparameters.hidden,
-        outputs=dataset.outputs,
+        outputs=shape.outputs,
         activation=hyperparameters.activation,
         output_activation=head.output_activation,
         loss=head.loss,
     )
     return PlannedTrial(
-        key=trial_key(dataset.reference.digest, architecture, hyperparameters),
+        key=trial_key(shape.digest, architecture, hyperparameters),
         hyperparameters=hyperparameters,
         architecture=architecture,
     )
@@ -74,12 +88,18 @@ def trial_key(digest: str, architecture: Architecture, hyperparameters: Hyperpar
         {
             "dataset": digest,
             "architecture": asdict(architecture),
-            "hyperparameters": hyperparameters.model_dump(),
+            # Without what is None: a hyperparameter that came later changes no key of a trial that does not use it.
+            "hyperparameters": hyperparameters.model_dump(exclude_none=True),
             "shuffle_seed": SHUFFLE_SEED,
             "dtype": DTYPE,
             "core": CORE_VERSION,
         }
     )
+
+
+def configuration_key(hyperparameters: Hyperparameters) -> str:
+    """Return what is the same for trials that differ in nothing but seed and fold, 12 hexadecimal digits."""
+    return canonical_digest(hyperparameters.model_dump(exclude={"seed"}, exclude_none=True))[:12]
 
 
 def canonical_digest(content: object) -> str:
@@ -95,6 +115,7 @@ def describe(hyperparameters: Hyperparameters, varying: frozenset[str]) -> str:
         "hidden": widths(hyperparameters.hidden),
         "activation": hyperparameters.activation,
         "optimizer": hyperparameters.optimizer,
+        **{name: f"{name}={value:g}" for name, value in hyperparameters.optimizer_numbers.items()},
         "batch_size": f"batch={hyperparameters.batch_size}",
         "epochs": f"epochs={hyperparameters.epochs}",
         "l2": f"l2={hyperparameters.l2:g}",

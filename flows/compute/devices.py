@@ -1,11 +1,16 @@
 """What the devices of a cluster hold: asked of its workers before trials are packed into stacks for them."""
 
+import logging
+
+from dask.system import CPU_COUNT
 from distributed import Client, Worker
+from distributed.worker_memory import parse_memory_limit
 from pydantic import BaseModel, ConfigDict
 
 from backprop import select_backend
-from backprop.backend import Device, DeviceError
+from backprop.backend import Backend, Device, DeviceError
 from flows.errors import ClusterError
+from flows.parameters import ComputeParameters
 
 CPU_SHARE = 0.25
 """Part of a worker's memory limit that a stack may take; the rest is for Python, pages of the dataset, and tracking."""
@@ -23,6 +28,8 @@ each other's waits. Not measured: no GPU was at hand."""
 
 UNLIMITED_BYTES = 4 * 2**30
 """Taken for the memory of a worker that has no limit."""
+
+_logger = logging.getLogger(__name__)
 
 
 class DeviceFacts(BaseModel):
@@ -44,9 +51,34 @@ class DeviceFacts(BaseModel):
 
 def device_facts(device: Device, dask_worker: Worker) -> DeviceFacts:
     """Return what a worker trains on; called on it."""
-    backend = select_backend(device)
+    return _facts(select_backend(device), dask_worker.memory_manager.memory_limit)
+
+
+def local_workers(compute: ComputeParameters) -> int:
+    """Return how many workers a local cluster would have, each of which trains one stack at a time."""
+    return compute.workers or int(CPU_COUNT)
+
+
+def local_device(compute: ComputeParameters) -> DeviceFacts:
+    """Return what each worker of a local cluster would train on, without starting one.
+
+    Raises
+    ------
+    ClusterError
+        This machine has not the device that was asked for.
+    """
+    try:
+        backend = select_backend(compute.device)
+    except DeviceError as error:
+        raise ClusterError(f"this machine cannot train on device {compute.device!r}: {error}") from error
+    # As a worker of Dask's reads what start_local_cluster tells it.
+    limit = parse_memory_limit(compute.worker_memory or "auto", 1, logger=_logger)
+    return _facts(backend, limit)
+
+
+def _facts(backend: Backend, memory_limit: int | None) -> DeviceFacts:
     if backend.name == "numpy":
-        limit = dask_worker.memory_manager.memory_limit or UNLIMITED_BYTES
+        limit = memory_limit or UNLIMITED_BYTES
         return DeviceFacts(stack_bytes=int(CPU_SHARE * limit), stack_trials=CPU_TRIALS)
     # The backend's array module is CuPy here.
     free, _ = backend.xp.cuda.runtime.memGetInfo()

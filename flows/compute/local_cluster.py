@@ -36,6 +36,11 @@ _CONFIGURATION = {
     "distributed.worker.preload": ["flows.compute.worker_start"],
 }
 
+_LOST_WORKER_TIMEOUT = {"distributed.deploy.lost-worker-timeout": "365 days"}
+"""When the cluster gives up a worker that died, although its nanny starts it again. Dask looks 15 seconds after a death
+whether there is a worker, and if that one is just being started, because it died once more or the machine is busy, it
+closes the nanny: there would never be another worker."""
+
 _ahead: dict[tuple[int | None, str | None], Future[LocalCluster]] = {}
 
 
@@ -68,6 +73,8 @@ def cluster_ahead(compute: ComputeParameters) -> Iterator[None]:
 def _start(workers: int | None, worker_memory: str | None) -> LocalCluster:
     # Prefect sets the root logger to INFO, and the scheduler lives in this process: it tells of every connection.
     logging.getLogger("distributed").setLevel(logging.WARNING)
+    # For good: Dask asks for it when a worker dies.
+    dask.config.set(_LOST_WORKER_TIMEOUT)
     with dask.config.set(_CONFIGURATION):
         return LocalCluster(
             n_workers=workers or dask.system.CPU_COUNT,

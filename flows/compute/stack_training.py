@@ -1,9 +1,11 @@
 """What a Dask worker does with a stack: open the dataset, train, record, report."""
 
+import os
 import resource
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,18 +14,23 @@ from distributed import Event, get_worker
 from pydantic import BaseModel, ConfigDict
 from threadpoolctl import threadpool_limits
 
-from backprop import EpochReport, Samples, Stack, Trial, one_hot, select_backend, train
-from backprop.backend import Backend, Device
-from backprop.halving import train_in_halves
-from backprop.optimizers import optimizer
+from backprop import Samples, one_hot, select_backend
+from backprop.backend import Device
+from flows.compute.announcer import Announcer, on_dask_worker
+from flows.compute.lease import Lease
+from flows.compute.pruning import Pruner, Pruning, PruningState, SeenTrial, seen_trial
+from flows.compute.resumable_training import ResumableTraining
+from flows.compute.saved_stack import SavedStack, SavedStacks
 from flows.data.store import Dataset, DatasetReference, SplitArrays, open_dataset
-from flows.parameters import Hyperparameters
 from flows.ranking import objective
-from flows.tracking.search_runs import SearchRun, take_over_stack
+from flows.tracking.search_runs import SearchRun, metric_curves, stack_runs
 from flows.tracking.trial_runs import StackStopped, TrialRuns
-from flows.trials import DTYPE, HEADS, SHUFFLE_SEED, PlannedTrial
+from flows.trials import PlannedTrial
 
 STOP_POLL_SECONDS = 1.0
+
+SAVE_SHARE = 0.02
+"""Most of a stack's time that its checkpoints may take."""
 
 
 class StackAssignment(BaseModel):
@@ -32,11 +39,19 @@ class StackAssignment(BaseModel):
     Attributes
     ----------
     name : str
-        Says which stack of its search this is.
+        Says which stack of its search this is; a stack that is tried again keeps it.
     varying : frozenset of str
         The hyperparameters that differ within the search.
-    stop_event : str
-        Name of the Dask event that tells workers to stop.
+    pruning : Pruning or None
+        The rule that ends trials before their epochs, if there is one.
+    execution : str
+        The run of the search that this is part of: a search that is started again has another.
+    checkpoint_seconds : float
+        Least time between two checkpoints.
+    origins : tuple of str
+        Stacks as part of which the trials may have been saved, the newest first, before this one was split off.
+    unfinished : dict of str to str
+        Runs of earlier attempts to go on with, by trial key.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -47,7 +62,16 @@ class StackAssignment(BaseModel):
     varying: frozenset[str]
     run: SearchRun
     device: Device
-    stop_event: str
+    execution: str
+    pruning: Pruning | None = None
+    checkpoint_seconds: float = 30.0
+    origins: tuple[str, ...] = ()
+    unfinished: dict[str, str] = {}
+
+    @property
+    def stop_event(self) -> str:
+        """Name of the Dask event that tells workers to stop."""
+        return f"backprop-stop-{self.execution}"
 
     @property
     def progress_topic(self) -> str:
@@ -66,6 +90,8 @@ class StackOutcome(BaseModel):
         Of it, wall time of forward, backward and validation passes.
     peak_bytes : int
         Largest resident memory of the worker process so far, mapped pages of the dataset included.
+    seen : tuple of SeenTrial
+        What the stop rule looked at, for the stacks to come; empty without a rule.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -76,47 +102,69 @@ class StackOutcome(BaseModel):
     seconds: float
     training_seconds: float
     peak_bytes: int
+    seen: tuple[SeenTrial, ...] = ()
 
 
 def train_assignment(assignment: StackAssignment) -> StackOutcome:
-    """Train a stack on this worker and record each of its trials in MLflow while it trains.
+    """Train a stack on this worker, record each of its trials in MLflow, and save where it is every now and then.
 
     Raises
     ------
     StackStopped
-        The search was interrupted; the trials end as KILLED.
+        The search was interrupted; the trials end as KILLED, and go on from here when it is started again.
     DatasetError
         The dataset is not where the reference says, or is damaged.
+    DiskFullError
+        There is no space for weights, a checkpoint or MLflow's database.
+    TrackingError
+        MLflow did not answer for too long; what it was to be told is saved.
     """
     started = time.monotonic()
     training_seconds = 0.0
+    # An attempt that is repeated by the HTTP client could make a run twice; deliveries are tried again with care.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     dataset = open_dataset(assignment.dataset)
-    finished = take_over_stack(assignment.run, assignment.name)
-    trials = tuple(trial for trial in assignment.trials if trial.key not in finished)
-    stop = _StopFlag(assignment.stop_event)
+    left = stack_runs(assignment.run, assignment.name)
+    trials = tuple(trial for trial in assignment.trials if trial.key not in left or not left[trial.key].finished)
+    unfinished = assignment.unfinished | {key: found.run_id for key, found in left.items()}
+    files = SavedStacks(assignment.dataset, assignment.run)
+    lease = Lease(assignment.dataset, assignment.run, assignment.execution, assignment.name)
+    stop = _StopFlag(assignment.stop_event, lease)
     with (
+        lease,
         threadpool_limits(limits=1, user_api="blas"),
-        TrialRuns(
-            assignment.run.tracking,
-            assignment.run.run_id,
-            assignment.name,
-            dataset,
-            trials,
-            assignment.varying,
-        ) as runs,
+        tempfile.TemporaryDirectory(prefix="backprop-") as directory,
     ):
-        training, validation = _samples(assignment.dataset)
+        saved = _last_saved(files, assignment, Path(directory))
         backend = select_backend(assignment.device)
-        reports = _reports(_stack(trials, dataset), training, validation, backend) if trials else iter(())
-        while True:
-            epoch_started = time.monotonic()
-            report = next(reports, None)
-            training_seconds += time.monotonic() - epoch_started
-            if report is None:
-                break
-            runs.record(report)
-            _announce(assignment, dataset, report)
-            stop.check()
+        before = _seen_before(assignment, dataset, {key: run.run_id for key, run in left.items() if run.finished})
+        pruner = _pruner(assignment, trials, dataset, before, saved)
+        training = ResumableTraining(trials, dataset.task, _samples(assignment.dataset), backend, pruner, saved)
+        with TrialRuns(
+            assignment.run, assignment.name, dataset, trials, assignment.varying, unfinished, training.news
+        ) as runs:
+            keeper = _Keeper(files, assignment, training, runs, pruner)
+            announcer = Announcer(assignment.progress_topic, objective(dataset.task), dataset.preparation.metric_unit)
+            announcer.ended_before(training.news)
+            reports = training.reports()
+            while True:
+                epoch_started = time.monotonic()
+                report = next(reports, None)
+                training_seconds += time.monotonic() - epoch_started
+                if report is None:
+                    break
+                runs.record(report)
+                announcer.trained(trials, report)
+                try:
+                    stop.check()
+                except StackStopped:
+                    keeper.save()
+                    raise
+                keeper.save_if_due()
+            announcer.send()
+            if runs.is_unreachable:
+                keeper.save()
+    files.discard(assignment.name)
     return StackOutcome(
         name=assignment.name,
         worker=_worker_address(),
@@ -124,35 +172,55 @@ def train_assignment(assignment: StackAssignment) -> StackOutcome:
         seconds=time.monotonic() - started,
         training_seconds=training_seconds,
         peak_bytes=_peak_bytes(),
+        seen=(*before, *pruner.state().trials) if pruner is not None else (),
     )
 
 
-def _reports(stack: Stack, training: Samples, validation: Samples, backend: Backend) -> Iterator[EpochReport]:
-    """Train a stack, or, where it does not fit into the device's memory, its halves."""
-    return train_in_halves(lambda part: train(part, training, validation, backend), stack, backend)
+def _pruner(
+    assignment: StackAssignment,
+    trials: Sequence[PlannedTrial],
+    dataset: Dataset,
+    before: Sequence[SeenTrial],
+    saved: SavedStack | None,
+) -> Pruner | None:
+    """Return what ends trials early, if anything does, as an earlier attempt left it.
 
-
-def _stack(trials: Sequence[PlannedTrial], dataset: Dataset) -> Stack:
-    first = trials[0]
-    return Stack(
-        architecture=first.architecture,
-        batch_size=first.hyperparameters.batch_size,
-        trials=tuple(_trial(trial.hyperparameters) for trial in trials),
-        task=HEADS[dataset.task].measured_as,
-        shuffle_seed=SHUFFLE_SEED,
-        dtype=DTYPE,
+    ``before`` are those of the stack that have ended already; what was saved may hold trials that are in another piece
+    of the stack now, and were compared with once.
+    """
+    pruning = assignment.pruning
+    if pruning is None:
+        return None
+    seen = {} if saved is None else dict(saved.facts.seen)
+    own = tuple(seen.pop(trial.key, SeenTrial(bracket=pruning.brackets[trial.key])) for trial in trials)
+    finished = {trial.key for trial in assignment.trials} - {trial.key for trial in trials}
+    mates = (trial for key, trial in seen.items() if key not in finished)
+    return Pruner(
+        pruning.rule,
+        objective(dataset.task),
+        [pruning.brackets[trial.key] for trial in trials],
+        (*pruning.earlier, *before, *mates),
+        dataset.preparation.metric_unit,
+        PruningState(trials=own),
     )
 
 
-def _trial(chosen: Hyperparameters) -> Trial:
-    return Trial(
-        chosen.learning_rate,
-        chosen.epochs,
-        chosen.seed,
-        optimizer=optimizer(chosen.optimizer),
-        l2=chosen.l2,
-        dropout=chosen.dropout,
-    )
+def _seen_before(assignment: StackAssignment, dataset: Dataset, finished: dict[str, str]) -> list[SeenTrial]:
+    """Return what an earlier attempt saw of the trials that it finished: the others were compared with them once."""
+    pruning, goal = assignment.pruning, objective(dataset.task)
+    if pruning is None:
+        return []
+    return [
+        seen_trial(
+            pruning.rule, goal, pruning.brackets[key], metric_curves(assignment.run.tracking, run_id, goal.names)
+        )
+        for key, run_id in finished.items()
+    ]
+
+
+def _last_saved(files: SavedStacks, assignment: StackAssignment, directory: Path) -> SavedStack | None:
+    found = (files.load(name, directory) for name in (assignment.name, *assignment.origins))
+    return next((saved for saved in found if saved is not None), None)
 
 
 @lru_cache(maxsize=2)
@@ -173,11 +241,14 @@ def samples_of(part: SplitArrays, dataset: Dataset) -> Samples:
 class _StopFlag:
     """Looks, at most once a second, whether the search was interrupted: cancelling does not stop a running task."""
 
-    def __init__(self, name: str) -> None:
-        self._event = Event(name) if _on_dask_worker() else None
+    def __init__(self, name: str, lease: Lease) -> None:
+        self._event = Event(name) if on_dask_worker() else None
+        self._lease = lease
         self._next = time.monotonic() + STOP_POLL_SECONDS
 
     def check(self) -> None:
+        if self._lease.is_lost:
+            raise StackStopped("the search was started again while this stack trained")
         if self._event is None or time.monotonic() < self._next:
             return
         try:
@@ -190,26 +261,40 @@ class _StopFlag:
         self._next = time.monotonic() + STOP_POLL_SECONDS
 
 
-def _announce(assignment: StackAssignment, dataset: Dataset, report: EpochReport) -> None:
-    if not _on_dask_worker():
-        return
-    goal = objective(dataset.task)
-    scores = report.metrics[goal.metric] * (dataset.preparation.metric_unit if goal.metric.endswith("/rmse") else 1)
-    finite = scores[np.isfinite(scores)]
-    best = None if not len(finite) else float(finite.max() if goal.maximise else finite.min())
-    get_worker().log_event(assignment.progress_topic, {"finished": len(report.finished), "best": best})
+class _Keeper:
+    """Saves a stack every now and then, and takes no more than a share of the time for it."""
 
+    def __init__(
+        self,
+        files: SavedStacks,
+        assignment: StackAssignment,
+        training: ResumableTraining,
+        runs: TrialRuns,
+        pruner: Pruner | None,
+    ) -> None:
+        self._files, self._training, self._runs, self._pruner = files, training, runs, pruner
+        self._assignment, self._seconds = assignment, assignment.checkpoint_seconds
+        self._next = time.monotonic() + self._seconds
 
-def _on_dask_worker() -> bool:
-    try:
-        get_worker()
-    except ValueError:
-        return False
-    return True
+    def save_if_due(self) -> None:
+        if time.monotonic() >= self._next:
+            self.save()
+
+    def save(self) -> None:
+        started = time.monotonic()
+        trials, state = self._training.state()
+        self._files.save(self._assignment.name, trials, state, self._runs.news(), self._seen())
+        now = time.monotonic()
+        self._next = now + max(self._seconds, (now - started) / SAVE_SHARE)
+
+    def _seen(self) -> dict[str, SeenTrial]:
+        if self._pruner is None:
+            return {}
+        return dict(zip((trial.key for trial in self._runs.trials), self._pruner.state().trials, strict=True))
 
 
 def _worker_address() -> str:
-    return str(get_worker().address) if _on_dask_worker() else "local"
+    return str(get_worker().address) if on_dask_worker() else "local"
 
 
 def _peak_bytes() -> int:

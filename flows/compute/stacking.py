@@ -17,13 +17,13 @@ ITEM_BYTES = np.dtype(DTYPE).itemsize
 def pack(trials: Sequence[PlannedTrial], slots: int, facts: DeviceFacts) -> list[list[PlannedTrial]]:
     """Group trials that can share a stack and cut the groups so that `slots` workers have work; longest first.
 
-    Trials share a stack if they have the same architecture, batch size and kind of optimiser. Their rates, seeds
+    Trials share a stack if they have the same fold, architecture, batch size and kind of optimiser. Their rates, seeds
     and numbers of epochs may differ. No stack is larger than `facts` allow, save for a trial that is so alone.
     """
-    groups: dict[tuple[Architecture, int, str], list[PlannedTrial]] = defaultdict(list)
+    groups: dict[tuple[int, Architecture, int, str], list[PlannedTrial]] = defaultdict(list)
     for trial in trials:
         chosen = trial.hyperparameters
-        groups[trial.architecture, chosen.batch_size, chosen.optimizer].append(trial)
+        groups[trial.fold, trial.architecture, chosen.batch_size, chosen.optimizer].append(trial)
     share = max(1, -(-len(trials) // slots))
     stacks = [
         stack
@@ -42,6 +42,16 @@ def trial_bytes(trial: PlannedTrial) -> int:
     return ITEM_BYTES * trial.architecture.parameter_count * (2 * (1 + memories) + 1)
 
 
+def work(trial: PlannedTrial, after: int = 0) -> int:
+    """Return the multiplications of a trial after some epochs, up to a factor that all trials on a dataset share."""
+    return epoch_work(trial) * (trial.hyperparameters.epochs - after)
+
+
+def epoch_work(trial: PlannedTrial) -> int:
+    """Return the multiplications of one epoch of a trial, up to the same factor."""
+    return trial.architecture.parameter_count
+
+
 def _cut(group: list[PlannedTrial], most: int) -> list[list[PlannedTrial]]:
     """Cut into the fewest pieces of at most `most`, as equal as they can be."""
     pieces = -(-len(group) // most)
@@ -50,5 +60,4 @@ def _cut(group: list[PlannedTrial], most: int) -> list[list[PlannedTrial]]:
 
 
 def _work(stack: list[PlannedTrial]) -> int:
-    """Multiplications of a stack, up to a factor that all stacks of a dataset share."""
-    return sum(trial.architecture.parameter_count * trial.hyperparameters.epochs for trial in stack)
+    return sum(work(trial) for trial in stack)

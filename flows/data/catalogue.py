@@ -1,4 +1,4 @@
-"""The datasets of a root: listed, found by a name or the beginning of a digest, and removed."""
+"""The datasets of a root: listed, found by a name or the beginning of a digest, and removed with their folds."""
 
 from dataclasses import dataclass
 
@@ -19,13 +19,19 @@ class Entry:
     size: int
     schema: Schema
 
+    @property
+    def title(self) -> str:
+        """What a person calls it: its name, and of a fold which it is."""
+        fold = self.schema.fold
+        return self.schema.name if fold is None else f"{self.schema.name}, {fold}"
+
     def facts(self) -> dict[str, object]:
         """Return what is known of it, as JSON has it."""
         return {"digest": self.digest, "path": self.place, "bytes": self.size, **self.schema.model_dump(mode="json")}
 
 
 def list_datasets(root: Root) -> list[Entry]:
-    """Return every dataset of a root by name, then digest.
+    """Return every dataset of a root by name, then digest; the folds of one come after it, in order.
 
     Raises
     ------
@@ -33,7 +39,19 @@ def list_datasets(root: Root) -> list[Entry]:
         If the root cannot be read, or a dataset is damaged.
     """
     entries = [entry_of(root, digest) for digest in root.digests()]
-    return sorted(entries, key=lambda entry: (entry.schema.name, entry.digest))
+    return sorted(entries, key=_place)
+
+
+def _place(entry: Entry) -> tuple[str, str, int, int]:
+    fold = entry.schema.fold
+    if fold is None:
+        return (entry.schema.name, entry.digest, 0, 0)
+    return (entry.schema.name, fold.dataset, fold.of, fold.number)
+
+
+def folds_of(root: Root, dataset: Entry) -> list[Entry]:
+    """Return the folds of a dataset, in order; those of every cross-validation it was cut for."""
+    return [entry for entry in list_datasets(root) if entry.schema.fold and entry.schema.fold.dataset == dataset.digest]
 
 
 def entry_of(root: Root, digest: str) -> Entry:
@@ -50,18 +68,22 @@ def entry_of(root: Root, digest: str) -> Entry:
 
 
 def find_dataset(root: Root, wanted: str) -> Entry:
-    """Return the one dataset that is called so, or whose digest begins so.
+    """Return the one dataset that is called so, or whose digest begins so; a fold is found by its digest only.
 
     Raises
     ------
     DatasetError
         If there is none, or more than one.
     """
-    found = [entry for entry in list_datasets(root) if wanted == entry.schema.name or entry.digest.startswith(wanted)]
+    found = [
+        entry
+        for entry in list_datasets(root)
+        if entry.digest.startswith(wanted) or (wanted == entry.schema.name and entry.schema.fold is None)
+    ]
     if len(found) == 1:
         return found[0]
     if not found:
         raise DatasetError(f"no dataset is called {wanted!r} or has a digest that begins so; see `backprop data list`")
-    shown = ", ".join(f"{entry.digest[:SHORT]} ({entry.schema.name})" for entry in found[:5])
+    shown = ", ".join(f"{entry.digest[:SHORT]} ({entry.title})" for entry in found[:5])
     more = f" and {len(found) - 5} more" if len(found) > 5 else ""
     raise DatasetError(f"{wanted!r} is not one dataset but {len(found)}: {shown}{more}; give more of the digest")

@@ -41,6 +41,12 @@ def dataset_digest(staged: Staged, plan: PreparationPlan, split: SplitParameters
     return hashlib.sha256(json.dumps(facts, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
+def fold_digest(dataset: str, number: int, of: int) -> str:
+    """Return the digest of a fold: what decides the dataset that is cut into folds, and which fold it is."""
+    facts = {"dataset": dataset, "fold": number, "of": of}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
 def used_columns(staged: Staged, plan: PreparationPlan, split: SplitParameters) -> list[str]:
     """Return the columns that something is made of, in the order of the source: features, targets, the split's."""
     used = {*plan.features(staged.names), *plan.target, *([split.column] if split.column is not None else [])}

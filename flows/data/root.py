@@ -28,7 +28,7 @@ DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class Root(Protocol):
-    """A place for datasets, each under its digest, and for a few small texts."""
+    """A place for datasets, each under its digest, and for files besides, which are there whole or not at all."""
 
     def place(self, digest: str) -> str:
         """Return what to call a dataset's directory, here or elsewhere."""
@@ -61,6 +61,18 @@ class Root(Protocol):
 
     def write(self, name: str, text: str) -> str:
         """Write a text below the root, whole or not at all, and return what to call it."""
+
+    def read_bytes(self, name: str) -> bytes | None:
+        """Return the content of a file below the root; None if there is none."""
+
+    def write_bytes(self, name: str, content: bytes) -> str:
+        """Write a file below the root, whole or not at all, and return what to call it."""
+
+    def files(self, directory: str) -> list[str]:
+        """Return the names of the files in a directory below the root, sorted; none if it is not there."""
+
+    def discard(self, name: str) -> None:
+        """Remove a file or a directory below the root, if it is there."""
 
 
 def open_root(root: str | Path) -> Root:
@@ -148,22 +160,51 @@ class Directory:
 
     def read(self, name: str) -> str | None:
         """Return a text below the root; None if there is none."""
-        with explained(str(self.path)):
-            file = self.path / name
-            return file.read_text(encoding="utf-8") if file.is_file() else None
+        content = self.read_bytes(name)
+        return None if content is None else content.decode()
 
     def write(self, name: str, text: str) -> str:
-        """Write a text beside its name, which it then takes."""
+        """Write a text below the root, whole or not at all."""
+        return self.write_bytes(name, text.encode())
+
+    def read_bytes(self, name: str) -> bytes | None:
+        """Return the content of a file below the root; None if there is none."""
+        with explained(str(self.path)):
+            file = self.path / name
+            return file.read_bytes() if file.is_file() else None
+
+    def write_bytes(self, name: str, content: bytes) -> str:
+        """Write a file beside its name, which it then takes."""
         file = self.path / name
         temporary = file.with_name(f".{file.name}-{uuid4().hex[:8]}")
         with explained(str(self.path)):
             file.parent.mkdir(parents=True, exist_ok=True)
             try:
-                temporary.write_text(text, encoding="utf-8")
+                with temporary.open("wb") as written:
+                    written.write(content)
+                    # Or a machine that loses power could keep the name and lose the content.
+                    written.flush()
+                    os.fsync(written.fileno())
                 temporary.replace(file)
             finally:
                 temporary.unlink(missing_ok=True)
         return str(file)
+
+    def files(self, directory: str) -> list[str]:
+        """Return the names of the files in a directory below the root, sorted."""
+        place = self.path / directory
+        with explained(str(self.path)):
+            found = [entry.name for entry in place.iterdir() if entry.is_file()] if place.is_dir() else []
+        return sorted(name for name in found if not name.startswith("."))
+
+    def discard(self, name: str) -> None:
+        """Remove a file or a directory below the root, if it is there."""
+        place = self.path / name
+        with explained(str(self.path)):
+            if place.is_dir():
+                shutil.rmtree(place)
+            else:
+                place.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -240,19 +281,41 @@ class Elsewhere:
 
     def read(self, name: str) -> str | None:
         """Return a text below the root; None if there is none."""
+        content = self.read_bytes(name)
+        return None if content is None else content.decode()
+
+    def write(self, name: str, text: str) -> str:
+        """Write a text below the root, whole or not at all."""
+        return self.write_bytes(name, text.encode())
+
+    def read_bytes(self, name: str) -> bytes | None:
+        """Return the content of a file below the root; None if there is none."""
         with explained(self.url):
             self.filesystem.invalidate_cache()
             try:
                 content: bytes = self.filesystem.cat_file(f"{self.path}/{name}")
             except FileNotFoundError:
                 return None
-        return content.decode()
+        return content
 
-    def write(self, name: str, text: str) -> str:
-        """Write a text, which a store shows whole or not at all."""
+    def write_bytes(self, name: str, content: bytes) -> str:
+        """Write a file, which a store shows whole or not at all."""
         with explained(self.url):
-            self.filesystem.pipe_file(f"{self.path}/{name}", text.encode())
+            self.filesystem.pipe_file(f"{self.path}/{name}", content)
         return f"{self.url}/{name}"
+
+    def files(self, directory: str) -> list[str]:
+        """Return the names of the files in a directory below the root, sorted."""
+        with explained(self.url):
+            self.filesystem.invalidate_cache()
+            return sorted(str(path).rpartition("/")[2] for path in self.filesystem.glob(f"{self.path}/{directory}/*"))
+
+    def discard(self, name: str) -> None:
+        """Remove a file or a directory below the root, if it is there."""
+        with explained(self.url):
+            self.filesystem.invalidate_cache()
+            if self.filesystem.exists(f"{self.path}/{name}"):
+                self.filesystem.rm(f"{self.path}/{name}", recursive=True)
 
 
 def copies() -> Path:

@@ -111,7 +111,7 @@ def split_rows(staged: Staged, plan: PreparationPlan, split: SplitParameters, ha
         parts = by_column(staged, plan, split, hashes, split.column)
     else:
         parts = by_order(staged, plan, split, split.column)
-    check_classes_to_train(staged, plan, parts, f"the split by {split.by} {split.column!r}")
+    check_classes_to_train(staged, plan, parts, f"after the split by {split.by} {split.column!r}; split otherwise")
     return parts
 
 
@@ -166,11 +166,19 @@ def cuts(hashes: np.ndarray, shares: tuple[float, ...]) -> list[int]:
     for position, (share, until) in enumerate(zip(shares, np.cumsum(shares), strict=True)):
         last = count - len(shares) + position
         end = min(max(round(count * until), ends[-1] + 1), last)
-        first, after = (int(np.searchsorted(hashes, hashes[end], side=side)) for side in ("left", "right"))
-        edge = first if end - first <= after - end else after
-        is_near = abs(edge - end) <= MOST_MOVED * share * count
-        ends.append(edge if is_near and ends[-1] < edge <= last else end)
+        edge = at_edge(hashes, end, share * count)
+        ends.append(edge if ends[-1] < edge <= last else end)
     return ends[1:]
+
+
+def at_edge(hashes: np.ndarray, end: int, size: float) -> int:
+    """Move a cut between rows in hash order to the edge of the run of identical rows it is in, if that is near.
+
+    ``size`` is that of the part, in rows; a cut moves by a tenth of it at most.
+    """
+    first, after = (int(np.searchsorted(hashes, hashes[end], side=side)) for side in ("left", "right"))
+    edge = first if end - first <= after - end else after
+    return edge if abs(edge - end) <= MOST_MOVED * size else end
 
 
 def strata_of(staged: Staged, plan: PreparationPlan, rows: np.ndarray, hashes: np.ndarray) -> np.ndarray:
@@ -213,18 +221,14 @@ def pooled(strata: np.ndarray) -> np.ndarray:
 def by_order(staged: Staged, plan: PreparationPlan, split: SplitParameters, column: str) -> np.ndarray:
     """Cut blocks of rows that belong together, groups in hash order or moments in their own, into the parts."""
     if split.by == "group":
-        require_complete(staged, column, missing_values(staged, column))
-        keys = row_hashes(staged.tables([column]), split.seed)
         wanted = {TEST: split.test, VALIDATION: split.validation}
     else:
-        keys = moments(staged, plan, column)
         wanted = {TRAIN: 1 - split.validation - split.test, VALIDATION: split.validation}
-    distinct, block, sizes = np.unique(keys, return_inverse=True, return_counts=True)
+    distinct, block, sizes = np.unique(order_keys(staged, plan, split, column), return_inverse=True, return_counts=True)
     if len(distinct) < len(PARTS):
-        blocks = "groups" if split.by == "group" else "different values"
         raise TableError(
-            f"{staged.source.uri}: column {column!r} has {len(distinct)} {blocks}, too few for one in each of "
-            f"{len(PARTS)} parts; split by another column or at random"
+            f"{staged.source.uri}: column {column!r} has {len(distinct)} {blocks_are(split)}, too few for one in each "
+            f"of {len(PARTS)} parts; split by another column or at random"
         )
     ends = block_cuts(sizes, tuple(wanted.values()))
     rest = next(part for part in (TEST, TRAIN) if part not in wanted)
@@ -232,6 +236,19 @@ def by_order(staged: Staged, plan: PreparationPlan, split: SplitParameters, colu
     for part, begin, end in zip(wanted, [0, *ends], ends, strict=False):
         part_of_block[begin:end] = part
     return part_of_block[block.reshape(-1)]
+
+
+def order_keys(staged: Staged, plan: PreparationPlan, split: SplitParameters, column: str) -> np.ndarray:
+    """Return what rows are ordered by, (N,): the hash of their group, or their moment; equal keys stay together."""
+    if split.by == "time":
+        return moments(staged, plan, column)
+    require_complete(staged, column, missing_values(staged, column))
+    return row_hashes(staged.tables([column]), split.seed)
+
+
+def blocks_are(split: SplitParameters) -> str:
+    """Return what to call the blocks that are never cut."""
+    return "groups" if split.by == "group" else "different values"
 
 
 def block_cuts(sizes: np.ndarray, shares: tuple[float, ...]) -> list[int]:
@@ -266,10 +283,15 @@ def moments(staged: Staged, plan: PreparationPlan, column: str) -> np.ndarray:
 def by_column(
     staged: Staged, plan: PreparationPlan, split: SplitParameters, hashes: np.ndarray, column: str
 ) -> np.ndarray:
-    """Do what a column says: train, validation or test; or true where a row tests.
+    """Do what a column says; where no row says validation, the fraction for it is drawn from those that train."""
+    parts = said_parts(staged, column)
+    if not (parts == VALIDATION).any():
+        draw(parts, np.flatnonzero(parts == TRAIN), staged, plan, hashes, {VALIDATION: split.validation})
+    return parts
 
-    Where no row says validation, the fraction for it is drawn from those that train.
-    """
+
+def said_parts(staged: Staged, column: str) -> np.ndarray:
+    """Return what a column says of each row, uint8 (N,): train, validation or test; or true where a row tests."""
     uri = staged.source.uri
     values = staged.column(column)
     require_complete(staged, column, values.isna().to_numpy())
@@ -290,8 +312,6 @@ def by_column(
     for part in (TRAIN, TEST):
         if not (parts == part).any():
             raise TableError(f"{uri}: no row of column {column!r} says {PARTS[part]}; mark some or split at random")
-    if not (parts == VALIDATION).any():
-        draw(parts, np.flatnonzero(parts == TRAIN), staged, plan, hashes, {VALIDATION: split.validation})
     return parts
 
 
@@ -311,7 +331,7 @@ def require_complete(staged: Staged, column: str, missing: np.ndarray) -> None:
 
 
 def check_classes_to_train(staged: Staged, plan: PreparationPlan, parts: np.ndarray, how: str) -> None:
-    """Raise a TableError if a class has no row to train on."""
+    """Raise a TableError if a class has no row to train on; ``how`` says how that came about, and a remedy."""
     if plan.task == "regression":
         return
     for name in plan.target:
@@ -319,6 +339,6 @@ def check_classes_to_train(staged: Staged, plan: PreparationPlan, parts: np.ndar
         absent = set(target.unique().tolist()) - set(target[parts == TRAIN].unique().tolist())
         if absent:
             raise TableError(
-                f"{staged.source.uri}: class {min(absent, key=str)!r} of target {name!r} has no row to train on after "
-                f"{how}; split otherwise or remove the class"
+                f"{staged.source.uri}: class {min(absent, key=str)!r} of target {name!r} has no row to train on "
+                f"{how} or remove the class"
             )

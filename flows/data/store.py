@@ -12,7 +12,8 @@
         test/rows.parquet    the test rows as they were read, targets included
         train/sample.parquet 10,000 of the training rows as they were read, against which drift is measured
 
-The raw test rows are there so that a model with another preparation can be measured on the same rows.
+The raw test rows are there so that a model with another preparation can be measured on the same rows. A fold of a
+cross-validation is a dataset too, prepared by its own training rows; its test part is empty.
 A file or directory whose name begins with a dot was left by a process that was killed, and may be deleted.
 """
 
@@ -28,14 +29,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
-from flows.data.digest import dataset_digest
+from flows.data.digest import dataset_digest, fold_digest
 from flows.data.fitting import fit_preparation
+from flows.data.folds import Fold, fold_blocks, fold_parts
 from flows.data.plan import PreparationPlan, dump_plan
 from flows.data.preparation import Preparation, Task
 from flows.data.root import SCHEMA, Root, root_of
 from flows.data.splitting import PARTS, TEST, TRAIN, SplitParameters, feature_hashes, split_rows
 from flows.data.staging import Staged, as_frame
-from flows.errors import DatasetError
+from flows.errors import DatasetError, TableError
 
 MOST_SAMPLE_ROWS = 10_000
 
@@ -54,7 +56,7 @@ class DatasetReference(BaseModel):
 
 
 class Schema(BaseModel):
-    """What ``schema.json`` records of a dataset."""
+    """What ``schema.json`` records of a dataset; ``fold`` is None unless it is a fold of another."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -68,6 +70,7 @@ class Schema(BaseModel):
     features: Literal["float32", "uint8"]
     split: SplitParameters
     rows: dict[str, int]
+    fold: Fold | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,11 @@ class Dataset:
         return self.schema.rows
 
     @property
+    def fold(self) -> Fold | None:
+        """Which fold of which dataset this is; None unless it is one."""
+        return self.schema.fold
+
+    @property
     def task(self) -> Task:
         """``classification``, ``regression`` or ``multilabel``."""
         return self.preparation.task
@@ -128,26 +136,51 @@ class Dataset:
         return self.preparation.outputs
 
 
-def write_dataset(root: Root, staged: Staged, plan: PreparationPlan, split: SplitParameters) -> DatasetReference:
-    """Split, prepare and write a table that was checked; a dataset that is already there is left as it is.
+def write_datasets(
+    root: Root, staged: Staged, plan: PreparationPlan, split: SplitParameters, folds: int = 0
+) -> tuple[DatasetReference, ...]:
+    """Split, prepare and write a table that was checked; return its dataset, and then so many folds of it in order.
+
+    What is there already is left as it is. All are split and fitted before the first is written, so that a table with
+    a fault leaves nothing.
 
     Raises
     ------
     TableError
-        If the table cannot be split or prepared.
+        If the table or a fold of it cannot be split or prepared.
     DatasetError
         If the files cannot be written: no space, no permission.
     """
-    digest = dataset_digest(staged, plan, split)
-    if not root.has(digest):
+    whole = dataset_digest(staged, plan, split)
+    wanted: dict[str, Fold | None] = {whole: None}
+    for number in range(1, folds + 1):
+        wanted[fold_digest(whole, number, folds)] = Fold(number=number, of=folds, dataset=whole)
+    missing = {digest: fold for digest, fold in wanted.items() if not root.has(digest)}
+    if missing:
         hashes = feature_hashes(staged, plan, split.seed)
         parts = split_rows(staged, plan, split, hashes)
-        preparation = fit_preparation(staged, plan, parts == TRAIN)
-        sampled = sample_rows(hashes, parts)
-        with root.building(digest) as directory:
-            write_parts(directory, staged, preparation, parts, sampled)
-            write_facts(directory, staged, plan, preparation, split, parts)
-    return DatasetReference(name=staged.source.name, digest=digest, path=root.place(digest))
+        blocks = fold_blocks(staged, plan, split, hashes, parts == TEST, folds) if folds else parts
+
+        def parts_of(fold: Fold | None) -> np.ndarray:
+            return parts if fold is None else fold_parts(blocks, split, fold.number)
+
+        fitted = {digest: fit_rows(staged, plan, parts_of(fold), fold) for digest, fold in missing.items()}
+        for digest, fold in missing.items():
+            with root.building(digest) as directory:
+                sampled = sample_rows(hashes, parts_of(fold))
+                write_parts(directory, staged, fitted[digest], parts_of(fold), sampled)
+                write_facts(directory, staged, plan, fitted[digest], split, parts_of(fold), fold)
+    return tuple(DatasetReference(name=staged.source.name, digest=digest, path=root.place(digest)) for digest in wanted)
+
+
+def fit_rows(staged: Staged, plan: PreparationPlan, parts: np.ndarray, fold: Fold | None) -> Preparation:
+    """Fit a preparation on the rows that train; a TableError says in which fold it was raised."""
+    try:
+        return fit_preparation(staged, plan, parts == TRAIN)
+    except TableError as error:
+        if fold is None:
+            raise
+        raise TableError(f"{fold}: {error}") from error
 
 
 def sample_rows(hashes: np.ndarray, parts: np.ndarray) -> np.ndarray:
@@ -270,10 +303,12 @@ def write_facts(
     preparation: Preparation,
     split: SplitParameters,
     parts: np.ndarray,
+    fold: Fold | None,
 ) -> None:
     """Write what there is to know about a dataset beside its rows."""
     used = {*preparation.columns, *preparation.targets}
-    counts = np.bincount(parts, minlength=len(PARTS)).tolist()
+    # A fold may leave rows out, which count as a part beyond the last.
+    counts = np.bincount(parts, minlength=len(PARTS))[: len(PARTS)].tolist()
     schema = Schema(
         name=staged.source.name,
         uri=staged.source.uri,
@@ -285,6 +320,7 @@ def write_facts(
         features="uint8" if raw_pixels(staged, preparation) else "float32",
         split=split,
         rows=dict(zip(PARTS, counts, strict=True)),
+        fold=fold,
     )
     (directory / "plan.yaml").write_text(dump_plan(plan), encoding="utf-8")
     (directory / "preparation.json").write_text(preparation.model_dump_json(indent=2), encoding="utf-8")

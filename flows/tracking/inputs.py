@@ -35,7 +35,8 @@ _COLUMN_TYPES = {
 def dataset_inputs(dataset: Dataset, contexts: Iterable[Context]) -> list[DatasetInput]:
     """Return parts of a dataset as inputs of a run, for one call of ``log_inputs``.
 
-    The training rows go by the dataset's own digest, so that one filter finds a search and all of its trials.
+    The training rows go by the dataset's own digest, so that one filter finds a search and all of its trials; of
+    a cross-validation the search and the refit, or the trials on one fold.
     """
     columns = [
         {"type": _column_type(kind), "name": name, "required": True} for name, kind in dataset.schema.columns.items()
@@ -45,7 +46,7 @@ def dataset_inputs(dataset: Dataset, contexts: Iterable[Context]) -> list[Datase
     return [
         DatasetInput(
             dataset=DatasetEntity(
-                name=dataset.reference.name,
+                name=_name(dataset),
                 digest=dataset.reference.digest[:DIGEST_LENGTH] + _SUFFIXES[context],
                 source_type=_source_type(dataset.uri),
                 source=source,
@@ -56,6 +57,11 @@ def dataset_inputs(dataset: Dataset, contexts: Iterable[Context]) -> list[Datase
         )
         for context in contexts
     ]
+
+
+def _name(dataset: Dataset) -> str:
+    """Return what MLflow shows of a dataset: its name, and of a fold which it is."""
+    return dataset.reference.name if dataset.fold is None else f"{dataset.reference.name}, {dataset.fold}"
 
 
 def _column_type(kind: str) -> str:

@@ -24,7 +24,7 @@ from flows.tracking import tags
 from flows.tracking.search_runs import TrialRecord
 from flows.tracking.signature import signature_of
 from flows.tracking.store import Tracking
-from flows.tracking.trial_runs import WEIGHTS_FILE
+from flows.tracking.trial_delivery import WEIGHTS_FILE
 
 CHALLENGER = "challenger"
 CHAMPION = "champion"

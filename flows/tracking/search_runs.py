@@ -1,14 +1,17 @@
 """The MLflow run of a search, and what can be read back of its trials."""
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from pydantic import BaseModel, ConfigDict
 
-from flows.data.store import Dataset
+from flows.data.store import Dataset, DatasetReference
+from flows.errors import SearchRunningError
 from flows.parameters import Space
 from flows.tracking import tags
 from flows.tracking.inputs import dataset_inputs
@@ -28,6 +31,13 @@ class SearchRun(BaseModel):
     run_id: str
 
 
+class TrialRun(NamedTuple):
+    """A trial's run, and whether it finished."""
+
+    run_id: str
+    finished: bool
+
+
 @dataclass(frozen=True)
 class TrialRecord:
     """A finished trial as MLflow holds it.
@@ -38,6 +48,8 @@ class TrialRecord:
         Values of the last epoch.
     diverged_at : int or None
         The epoch in which its loss stopped being finite.
+    pruned_at : int or None
+        The epoch after which a stop rule ended it.
     """
 
     key: str
@@ -46,6 +58,17 @@ class TrialRecord:
     params: dict[str, str]
     metrics: dict[str, float]
     diverged_at: int | None
+    pruned_at: int | None = None
+
+    @property
+    def epochs_trained(self) -> int:
+        """How many epochs it was trained for."""
+        return self.pruned_at or self.diverged_at or self.most_epochs
+
+    @property
+    def most_epochs(self) -> int:
+        """How many epochs it would have been trained for if nothing had ended it."""
+        return int(self.params["epochs"])
 
 
 @contextmanager
@@ -56,11 +79,14 @@ def search_run(tracking: Tracking, dataset: Dataset, space_name: str, space: Spa
     raises, the run and what still runs below it end as FAILED; if it is interrupted, as KILLED.
     """
     client = tracking.client()
-    key = canonical_digest([dataset.reference.digest, space.model_dump(mode="json"), SHUFFLE_SEED, DTYPE])
+    key = search_key(dataset, space)
     run_id = find_run(tracking, tags.SEARCH_KEY, key) or _create(client, tracking, dataset, space_name, key)
     run = SearchRun(tracking=tracking, run_id=run_id)
     try:
         yield run
+    except SearchRunningError:
+        # The run is that of the search that is running.
+        raise
     except BaseException as error:
         status = "FAILED" if isinstance(error, Exception) else "KILLED"
         reason = f"{type(error).__name__}: {error}"
@@ -72,6 +98,11 @@ def search_run(tracking: Tracking, dataset: Dataset, space_name: str, space: Spa
     if client.get_run(run_id).info.status == "RUNNING":
         client.set_terminated(run_id, status="FINISHED")
     fold_log(tracking.uri)
+
+
+def search_key(dataset: Dataset, space: Space) -> str:
+    """Return what is the same for the same space on the same dataset, 64 hexadecimal digits."""
+    return canonical_digest([dataset.reference.digest, space.asked(), SHUFFLE_SEED, DTYPE])
 
 
 def reopen(run: SearchRun) -> None:
@@ -100,30 +131,72 @@ def end_running_trials(run: SearchRun, status: str, reason: str, stack: str | No
     return len(stranded)
 
 
-def take_over_stack(run: SearchRun, stack: str) -> frozenset[str]:
-    """Prepare to train a stack, perhaps after a worker died on it: return the keys of its trials that are finished.
+def unfinished_runs(run: SearchRun) -> dict[str, str]:
+    """Return the runs of a search's trials that did not finish, by trial key: training goes on in them."""
+    where = f"tags.`{tags.PARENT}` = '{run.run_id}' and attributes.status != 'FINISHED'"
+    found = _search(run.tracking.client(), run.tracking, where)
+    return {trial.data.tags[tags.TRIAL_KEY]: str(trial.info.run_id) for trial in found}
 
-    What the dead worker left RUNNING ends as KILLED. A scheduler of the user's own may hand a dead worker's
-    task to another without telling us, so this is asked by whoever starts a stack.
+
+def stack_runs(run: SearchRun, stack: str) -> dict[str, TrialRun]:
+    """Return the runs of a stack's trials by trial key, whatever became of them.
+
+    A scheduler of the user's own may hand a dead worker's task to another without telling us, so this is asked by
+    whoever starts a stack.
     """
-    end_running_trials(run, "KILLED", "its worker died", stack)
     where = f"tags.`{tags.PARENT}` = '{run.run_id}' and tags.`{tags.STACK}` = '{stack}'"
-    where += " and attributes.status = 'FINISHED'"
-    return frozenset(trial.data.tags[tags.TRIAL_KEY] for trial in _search(run.tracking.client(), run.tracking, where))
-
-
-def finished_trials(tracking: Tracking, digest: str) -> dict[str, TrialRecord]:
-    """Return the finished trials of an experiment on a dataset, by trial key."""
-    where = f"tags.`{tags.DATASET_DIGEST}` = '{digest}' and attributes.status = 'FINISHED'"
     return {
-        trial.data.tags[tags.TRIAL_KEY]: _record(trial)
-        for trial in _search(tracking.client(), tracking, where)
-        if tags.TRIAL_KEY in trial.data.tags
+        trial.data.tags[tags.TRIAL_KEY]: TrialRun(str(trial.info.run_id), trial.info.status == "FINISHED")
+        for trial in _search(run.tracking.client(), run.tracking, where)
     }
 
 
+def fail_trial(run: SearchRun, run_id: str, reason: str) -> None:
+    """End the run of a trial as FAILED, whatever its end was before."""
+    client = run.tracking.client()
+    client.set_tag(run_id, tags.FAILURE, reason[:500])
+    client.set_terminated(run_id, status="FAILED")
+
+
+def finished_trials(tracking: Tracking, digest: str, search: SearchRun | None = None) -> dict[str, TrialRecord]:
+    """Return the finished trials of an experiment on a dataset, by trial key.
+
+    One that was pruned counts for its own search alone: it was worse than the others there, which says nothing of
+    other spaces and rules. If it was trained to its end as well, that is the record returned.
+    """
+    where = f"tags.`{tags.DATASET_DIGEST}` = '{digest}' and attributes.status = 'FINISHED'"
+    found: dict[str, TrialRecord] = {}
+    for trial in _search(tracking.client(), tracking, where):
+        if tags.TRIAL_KEY not in trial.data.tags:
+            continue
+        record = _record(trial)
+        is_own = search is not None and trial.data.tags.get(tags.PARENT) == search.run_id
+        if record.pruned_at is None or (is_own and record.key not in found):
+            found[record.key] = record
+    return found
+
+
+def metric_curves(tracking: Tracking, run_id: str, names: Iterable[str]) -> dict[int, dict[str, float]]:
+    """Return by epoch what a trial's run has of some metrics."""
+    curves: dict[int, dict[str, float]] = defaultdict(dict)
+    for name in names:
+        for point in tracking.client().get_metric_history(run_id, name):
+            curves[point.step][name] = point.value
+    return dict(curves)
+
+
+def finished_on(
+    tracking: Tracking, datasets: Iterable[DatasetReference], search: SearchRun | None = None
+) -> dict[str, TrialRecord]:
+    """Return the finished trials of an experiment on any of some datasets, by trial key, as `finished_trials` does."""
+    found: dict[str, TrialRecord] = {}
+    for dataset in datasets:
+        found |= finished_trials(tracking, dataset.digest, search)
+    return found
+
+
 def _record(trial: Run) -> TrialRecord:
-    diverged_at = trial.data.tags.get(tags.DIVERGED)
+    diverged_at, pruned_at = trial.data.tags.get(tags.DIVERGED), trial.data.tags.get(tags.PRUNED)
     return TrialRecord(
         key=trial.data.tags[tags.TRIAL_KEY],
         run_id=trial.info.run_id,
@@ -131,6 +204,7 @@ def _record(trial: Run) -> TrialRecord:
         params=dict(trial.data.params),
         metrics=dict(trial.data.metrics),
         diverged_at=int(diverged_at) if diverged_at else None,
+        pruned_at=int(pruned_at) if pruned_at else None,
     )
 
 

@@ -17,6 +17,9 @@ from sqlalchemy.engine import Engine
 PATIENCE = 5.0
 """Seconds to wait for a process that writes, before a store is left as it is."""
 
+BUSY_MILLISECONDS = 60_000
+"""How long a call waits for others that write, before it fails as locked; Python's default is 5 seconds."""
+
 _PREFIX = "sqlite:///"
 
 
@@ -37,13 +40,14 @@ def fold_log(uri: str, patience: float = PATIENCE) -> None:
 
 
 @event.listens_for(Engine, "connect")
-def _sync_at_checkpoints(connection: Any, record: object) -> None:  # noqa: ARG001 - SQLAlchemy's signature
-    """Let commits to a write-ahead log not wait for the disk, which a log needs at checkpoints only.
+def _share_with_others(connection: Any, record: object) -> None:  # noqa: ARG001 - SQLAlchemy's signature
+    """Wait for other writers, and let commits to a write-ahead log not wait for the disk, which it needs seldom.
 
     A crash of a process loses nothing. A power failure may lose the last commits, that is, trials that will not be
     found finished, and leaves the file sound.
     """
     if isinstance(connection, sqlite3.Connection):
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
         [(journal,)] = connection.execute("PRAGMA journal_mode")
         if journal == "wal":
             connection.execute("PRAGMA synchronous = NORMAL")

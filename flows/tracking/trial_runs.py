@@ -1,32 +1,33 @@
-"""The MLflow runs of a stack's trials, written by the worker that trains them."""
+"""The MLflow runs of a stack's trials, written beside the training by a thread of their own."""
 
 import logging
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import numpy as np
-from mlflow.entities import Metric, Param, RunTag
 
 from backprop import EpochReport, Finished, save_weights
 from flows.data.store import Dataset
-from flows.tracking import tags
-from flows.tracking.artifacts import local_directory
-from flows.tracking.inputs import dataset_inputs
-from flows.tracking.store import Tracking
-from flows.trials import DTYPE, SHUFFLE_SEED, PlannedTrial, describe, widths
-
-WEIGHTS_FILE = "weights.safetensors"
+from flows.tracking.outages import PATIENCE, Outage, disk_full_explained, passes
+from flows.tracking.search_runs import SearchRun
+from flows.tracking.trial_delivery import WEIGHTS_FILE, TrialDelivery
+from flows.tracking.trial_news import Point, TrialEnd, TrialNews
+from flows.trials import PlannedTrial
 
 FLUSH_SECONDS = 1.0
 """Least time between two deliveries of what is buffered, and before the first."""
 
 FLUSH_SHARE = 0.05
-"""Most of a worker's time that deliveries may take while a stack trains."""
+"""Most of the time that deliveries may take while a stack trains: they share the interpreter with the training."""
+
+LAST_WORDS_SECONDS = 10.0
+"""How long a stack that was stopped, or broke, tries to say so."""
 
 _logger = logging.getLogger(__name__)
 
@@ -35,18 +36,26 @@ class StackStopped(Exception):  # noqa: N818 - an order that was followed, not a
     """The search was interrupted while the stack trained; its trials end as KILLED."""
 
 
+@dataclass
+class _Buffer:
+    """What MLflow has yet to hear of a trial, and whether it has heard all."""
+
+    points: list[Point] = field(default_factory=list)
+    end: TrialEnd | None = None
+    ended: bool = False
+
+
 class TrialRuns:
     """One MLflow run for each trial of a stack, open while the stack trains.
 
-    A trial costs four calls: create the run, name its dataset, deliver params and all metrics, end the run. A stack
-    that trains for longer is delivered in between, so that its params and curves can be looked at: all trials at a
-    time, never a call per trial and epoch. A run that has not finished when the block is left ends as FAILED, or
-    KILLED if it was stopped, with the reason.
+    The training only buffers; a thread delivers all trials at a time, never a call per trial and epoch. While MLflow
+    does not answer it tries again, in order, and the training goes on. When the block is left all is delivered, or a
+    TrackingError says that MLflow was waited for in vain. A run that has not finished then ends as FAILED, or KILLED
+    if it was stopped, with the reason.
 
     Parameters
     ----------
-    tracking : Tracking
-    parent_run_id : str
+    run : SearchRun
         The search that the trials belong to.
     stack : str
         Name of the stack, a tag on every run.
@@ -54,150 +63,176 @@ class TrialRuns:
         In the order of the stack.
     varying : frozenset of str
         The hyperparameters that differ within the search; they make the runs' names.
+    unfinished : mapping of str to str
+        Runs of an earlier attempt to go on with, by trial key.
+    news : iterable of TrialNews
+        What an earlier attempt could not deliver.
+
+    Attributes
+    ----------
+    trials : tuple of PlannedTrial
     """
 
     def __init__(
         self,
-        tracking: Tracking,
-        parent_run_id: str,
+        run: SearchRun,
         stack: str,
         dataset: Dataset,
         trials: Sequence[PlannedTrial],
         varying: frozenset[str],
+        unfinished: Mapping[str, str] | None = None,
+        news: Iterable[TrialNews] = (),
     ) -> None:
-        self._client = tracking.client()
-        self._experiment_id = tracking.experiment_id
-        self._parent_run_id = parent_run_id
-        self._stack = stack
+        self._uri = run.tracking.uri
+        self._delivery = TrialDelivery(run, stack, dataset, trials, varying, unfinished or {})
         self._dataset = dataset
-        self._trials = list(trials)
-        self._varying = varying
-        self._open: dict[int, str] = {}
-        self._directories: list[Path | None] = []
-        self._params = [[Param(name, str(value)) for name, value in _parameters(trial).items()] for trial in trials]
-        self._buffers: list[list[Metric]] = [[] for _ in trials]
-        self._next_flush = 0.0
-        # Between the thread that trains and the one that delivers while the first epoch lasts.
+        self.trials = tuple(trials)
+        known = {one.key: one for one in news}
+        self._buffers = [
+            _Buffer(list(known[trial.key].points), known[trial.key].end) if trial.key in known else _Buffer()
+            for trial in trials
+        ]
+        self._spool = tempfile.TemporaryDirectory(prefix="backprop-weights-")
+        # Between the thread that trains and the one that delivers.
         self._lock = threading.Lock()
-        self._during_first_epoch: threading.Timer | None = None
+        self._news = threading.Event()
+        self._closed = threading.Event()
+        self._patience = PATIENCE
+        self._failure: Exception | None = None
+        self._outage = Outage(self._uri)
+        self._next_flush = 0.0
+        self._thread = threading.Thread(target=self._deliver_to_end, name=f"deliver-{stack}", daemon=True)
 
     def __enter__(self) -> Self:
-        started = time.monotonic()
-        inputs = dataset_inputs(self._dataset, ("training", "validation"))
-        for place, trial in enumerate(self._trials):
-            self._open[place] = self._create(trial)
-            self._client.log_inputs(self._open[place], inputs)
-        # A delivery will take about as long as this did, and a short training is over before one is due.
-        self._plan_flush(cost=time.monotonic() - started)
-        self._during_first_epoch = threading.Timer(self._next_flush - time.monotonic(), self._deliver_params)
-        self._during_first_epoch.daemon = True
-        self._during_first_epoch.start()
+        self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._during_first_epoch is not None:
-            self._during_first_epoch.cancel()
         stopped = kind is not None and (issubclass(kind, StackStopped) or not issubclass(kind, Exception))
-        reason = f"{kind.__name__}: {error}" if kind else "the stack ended before this trial did"
-        with self._lock:
-            for place, run_id in self._open.items():
-                self._deliver(place, [RunTag(tags.FAILURE, reason[:500])])
-                self._client.set_terminated(run_id, status="KILLED" if stopped else "FAILED")
+        self._patience = PATIENCE if kind is None else LAST_WORDS_SECONDS
+        self._closed.set()
+        self._news.set()
+        self._thread.join(None if kind is None else LAST_WORDS_SECONDS)
+        if not self._thread.is_alive():
+            reason = error if error is not None else self._failure
+            said = f"{type(reason).__name__}: {reason}" if reason else "the stack ended before this trial did"
+            self._abandon_rest("KILLED" if stopped else "FAILED", said)
+        self._spool.cleanup()
+        if kind is None and self._failure is not None:
+            raise self._failure
 
     def record(self, report: EpochReport) -> None:
-        """Take an epoch's metrics, deliver what is due, and end the runs of the trials that finished.
+        """Take an epoch's metrics, and the weights of the trials that it finished.
 
         The RMSE is scaled back to the target's unit, if there is one target: of several it is in standard deviations.
         A number that is not finite is not a metric: MLflow would store infinity as 1.8e308, so a divergence is a tag.
+
+        Raises
+        ------
+        Exception
+            What stopped the deliveries, if something did that will not pass.
         """
+        if self._failure is not None:
+            raise self._failure
         now = int(time.time() * 1000)
+        ends = {finished.trial: self._end(finished, report.epoch) for finished in report.finished}
         with self._lock:
             for name, values in report.metrics.items():
                 unit = self._dataset.preparation.metric_unit if name.endswith("/rmse") else 1.0
                 for place, value in zip(report.trials, values, strict=True):
                     if np.isfinite(value):
-                        self._buffers[place].append(Metric(name, float(value) * unit, now, report.epoch))
-            for finished in report.finished:
-                self._finish(finished, report.epoch)
-            if time.monotonic() >= self._next_flush:
-                self._flush()
+                        self._buffers[place].points.append(Point(name, float(value) * unit, now, report.epoch))
+            for place, end in ends.items():
+                self._buffers[place].end = end
+        if ends:
+            self._news.set()
 
-    def _create(self, trial: PlannedTrial) -> str:
-        run = self._client.create_run(
-            self._experiment_id,
-            run_name=describe(trial.hyperparameters, self._varying),
-            tags={
-                tags.PARENT: self._parent_run_id,
-                tags.TRIAL_KEY: trial.key,
-                tags.STACK: self._stack,
-                tags.DATASET: self._dataset.reference.name,
-                tags.DATASET_DIGEST: self._dataset.reference.digest,
-            },
-        )
-        self._directories.append(local_directory(run.info.artifact_uri))
-        return str(run.info.run_id)
+    @property
+    def is_unreachable(self) -> bool:
+        """Whether MLflow does not answer at the moment."""
+        return self._outage.seconds > 0
 
-    def _deliver_params(self) -> None:
-        """Let runs be told apart although their first epoch lasts: called by the timer, on a thread of its own."""
+    def news(self) -> tuple[TrialNews, ...]:
+        """Return what MLflow has not heard yet, to be kept with a checkpoint."""
         with self._lock:
-            if time.monotonic() < self._next_flush:
-                return
+            return tuple(
+                TrialNews(key=trial.key, points=tuple(buffer.points), end=buffer.end)
+                for trial, buffer in zip(self.trials, self._buffers, strict=True)
+                if not buffer.ended and (buffer.points or buffer.end)
+            )
+
+    def _end(self, finished: Finished, epoch: int) -> TrialEnd:
+        trial = self.trials[finished.trial]
+        # MLflow names an artifact as the file that it is given.
+        weights = Path(self._spool.name) / trial.key / WEIGHTS_FILE
+        with disk_full_explained(str(weights.parent)):
+            weights.parent.mkdir()
+            save_weights(weights, trial.architecture, finished.parameters)
+        return TrialEnd(epoch=epoch, reason=finished.reason, weights=weights)
+
+    # The thread that delivers
+
+    def _deliver_to_end(self) -> None:
+        outage = self._outage
+        while True:
+            closed = self._closed.is_set()
+            self._news.clear()
             try:
-                self._flush()
-            except Exception:
-                # What is left will be delivered by the training, which fails if that cannot be done.
-                _logger.warning("a delivery to MLflow failed; it is tried again after the epoch", exc_info=True)
+                with disk_full_explained(self._uri):
+                    self._deliver(all_that_is=closed)
+                outage.end()
+            except Exception as error:  # noqa: BLE001 - handed to the thread that trains
+                if not passes(error):
+                    self._failure = error
+                    return
+                pause = outage.begin(error)
+                if closed and outage.seconds > self._patience:
+                    self._failure = outage.error()
+                    return
+                self._closed.wait(pause) if not closed else time.sleep(pause)
+                continue
+            if closed:
+                return
+            self._news.wait(max(0.0, self._next_flush - time.monotonic()))
 
-    def _flush(self) -> None:
+    def _deliver(self, all_that_is: bool) -> None:
+        """Open the runs that are not, end those of trials that are finished, and tell the rest if it is time."""
         started = time.monotonic()
-        for place in self._open:
-            self._deliver(place)
-        self._plan_flush(cost=time.monotonic() - started)
+        opened = [place for place in self._waiting() if not self._delivery.is_open(place)]
+        for place in opened:
+            self._delivery.open(place)
+        due = all_that_is or (not opened and time.monotonic() >= self._next_flush)
+        for place in self._waiting():
+            if due or self._buffers[place].end is not None:
+                self._deliver_trial(place)
+        if due or opened:
+            # A delivery will take about as long as the opening did, and a short training is over before one is due.
+            cost = time.monotonic() - started
+            self._next_flush = time.monotonic() + max(FLUSH_SECONDS, cost / FLUSH_SHARE)
 
-    def _plan_flush(self, cost: float) -> None:
-        self._next_flush = time.monotonic() + max(FLUSH_SECONDS, cost / FLUSH_SHARE)
+    def _waiting(self) -> list[int]:
+        return [place for place, buffer in enumerate(self._buffers) if not buffer.ended]
 
-    def _deliver(self, place: int, extra_tags: Sequence[RunTag] = ()) -> None:
-        params, metrics = self._params[place], self._buffers[place]
-        # The newest first: of what comes in one call the store then has no older value to replace as its latest.
-        self._client.log_batch(self._open[place], metrics=metrics[::-1], params=params, tags=extra_tags)
-        self._params[place], self._buffers[place] = [], []
+    def _deliver_trial(self, place: int) -> None:
+        buffer = self._buffers[place]
+        with self._lock:
+            points, end = list(buffer.points), buffer.end
+        if end is None:
+            self._delivery.tell(place, points)
+        else:
+            self._delivery.finish(place, points, end)
+            end.weights.unlink(missing_ok=True)
+        with self._lock:
+            del buffer.points[: len(points)]
+            buffer.ended = end is not None
 
-    def _finish(self, finished: Finished, epoch: int) -> None:
-        place = finished.trial
-        self._log_weights(finished)
-        self._deliver(place, [RunTag(tags.DIVERGED, str(epoch))] if finished.diverged else ())
-        self._client.set_terminated(self._open[place], status="FINISHED")
-        # Last, so that a failure on the way still ends this run as failed.
-        del self._open[place]
-
-    def _log_weights(self, finished: Finished) -> None:
-        place = finished.trial
-        architecture, directory = self._trials[place].architecture, self._directories[place]
-        if directory is not None:
-            # MLflow would look the run up again to find this directory, and copy a file to it.
-            directory.mkdir(parents=True, exist_ok=True)
-            save_weights(directory / WEIGHTS_FILE, architecture, finished.parameters)
-            return
-        with tempfile.TemporaryDirectory() as temporary:
-            path = Path(temporary) / WEIGHTS_FILE
-            save_weights(path, architecture, finished.parameters)
-            self._client.log_artifact(self._open[place], str(path))
-
-
-def _parameters(trial: PlannedTrial) -> dict[str, object]:
-    """Return a trial's MLflow params: every trial has every key, and numbers are numbers."""
-    architecture = trial.architecture
-    return {
-        **trial.hyperparameters.model_dump(exclude={"hidden"}),
-        "hidden": widths(architecture.hidden),
-        "n_layers": len(architecture.hidden),
-        "width": max(architecture.hidden, default=0),
-        "parameters": architecture.parameter_count,
-        "output_activation": architecture.output_activation,
-        "loss": architecture.loss,
-        "shuffle_seed": SHUFFLE_SEED,
-        "dtype": DTYPE,
-    }
+    def _abandon_rest(self, status: str, reason: str) -> None:
+        for place in self._waiting():
+            try:
+                self._delivery.abandon(place, self._buffers[place].points, status, reason)
+            except Exception:
+                # The search ends what a worker could not: it looks for runs that are still RUNNING.
+                _logger.warning("MLflow could not be told that a trial ended as %s", status, exc_info=True)
+                return

@@ -223,3 +223,44 @@ def test_what_is_no_checkpoint_is_refused_by_name(tmp_path):
     save_file({"a": np.zeros(3)}, path)
     with pytest.raises(CheckpointError, match="is no checkpoint; write it with save_checkpoint"):
         load_checkpoint(path, stack)
+
+
+# Going on with some of the trials
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_stack_that_is_split_after_an_epoch_goes_on_to_the_same_reports(name):
+    stack = stack_of_everything(name)
+    whole = after(stack, 2)
+    broken_off = whole.checkpoint()
+    wanted = curves_and_weights(whole)
+    pieces = (broken_off.active[::2], broken_off.active[1::2])
+
+    found = [curves_and_weights(after(stack, 0, broken_off.only(piece))) for piece in pieces]
+
+    assert found[0].keys() | found[1].keys() == wanted.keys()
+    for piece in found:
+        for trial, (curve, weights) in piece.items():
+            assert curve == wanted[trial][0]
+            for a, b in zip(weights, wanted[trial][1], strict=True):
+                np.testing.assert_array_equal(a, b)
+
+
+def curves_and_weights(run: Training) -> dict[int, tuple[list[float], list[np.ndarray]]]:
+    """Train to the end; return the losses of every trial and its last weights."""
+    training, validation = run.place(samples()), run.place(samples(20, seed=1))
+    curves: dict[int, list[float]] = {}
+    weights: dict[int, list[np.ndarray]] = {}
+    while run.active:
+        report = run.epoch(training, validation)
+        for k, trial in enumerate(report.trials):
+            curves.setdefault(trial, []).append(float(report.metrics["train/loss"][k]))
+        weights |= {done.trial: list(done.parameters) for done in report.finished}
+    return {trial: (curves[trial], weights[trial]) for trial in curves}
+
+
+def test_a_trial_that_is_not_in_training_cannot_be_gone_on_with():
+    checkpoint = after(stack_of_everything(next(iter(NUMBERS))), 1).checkpoint()
+
+    with pytest.raises(ValueError, match="trials has 99, which is not in training"):
+        checkpoint.only([checkpoint.active[0], 99])

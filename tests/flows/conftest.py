@@ -108,7 +108,7 @@ def winner_on(dataset: Dataset, tracking: Tracking, **changes: object) -> TrialR
                 varying=frozenset(),
                 run=run,
                 device="cpu",
-                stop_event="stop",
+                execution="first",
             )
         )
     return finished_trials(tracking, dataset.reference.digest)[trial.key]

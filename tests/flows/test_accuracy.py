@@ -44,7 +44,7 @@ def winners_test_metrics(dataset: Dataset, space_name: str, tracking: Tracking) 
                     varying=frozenset({"seed"}),
                     run=run,
                     device="cpu",
-                    stop_event="stop",
+                    execution="first",
                 )
             )
         found = finished_trials(tracking, dataset.reference.digest)

@@ -3,14 +3,17 @@
 import json
 import os
 import pty
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from flows.data.catalogue import list_datasets
+from flows.data.root import open_root
 from flows.data.store import DatasetReference
 from tests.flows.commands import BACKPROP, Forked, error_of
-from tests.flows.data.writing import write
+from tests.flows.data.writing import write, write_with_folds
 
 
 @pytest.fixture
@@ -67,6 +70,29 @@ def test_a_dataset_is_removed_when_it_is_said_so(data, tmp_path, wine_and_diabet
     assert (removed.returncode, removed.stdout.startswith(f"Removed wine ({wine.digest[:12]}, ")) == (0, True)
     assert not Path(wine.path).exists()
     assert Path(diabetes.path).is_dir()
+
+
+def test_folds_are_a_line_below_their_dataset_and_go_with_it(data, tmp_path, wine_and_diabetes):
+    _, diabetes = wine_and_diabetes
+    root = open_root(tmp_path / "datasets")
+    _, *folds = write_with_folds(tmp_path / "datasets", "wine", folds=3)
+    shown = data(tmp_path, "list").stdout
+    assert [line.split()[1:4] for line in shown.splitlines() if "folds" in line] == [["3", "folds", "│"]]
+    assert not any(fold.digest[:12] in shown for fold in folds)
+    facts = [entry.facts()["fold"] for entry in list_datasets(root)]
+    assert [fold and fold["number"] for fold in facts] == [None, None, 1, 2, 3]
+    assert f"fold 3 of 3: {folds[2].digest[:12]}" in " ".join(data(tmp_path, "show", "wine").stdout.split())
+    removed = data(tmp_path, "remove", "wine", "--yes")
+    assert removed.returncode == 0, removed.stderr
+    assert " and its 3 folds (" in removed.stdout
+    assert [entry.digest for entry in list_datasets(root)] == [diabetes.digest]
+
+
+def test_folds_whose_dataset_somebody_deleted_are_told(data, tmp_path, wine_and_diabetes):
+    wine, _ = wine_and_diabetes
+    write_with_folds(tmp_path / "datasets", "wine", folds=2)
+    shutil.rmtree(wine.path)
+    assert f"wine {wine.digest[:12]} (gone): 2 folds" in " ".join(data(tmp_path, "list").stdout.split())
 
 
 @pytest.mark.parametrize(("answer", "is_left"), [("y", False), ("n", True), ("", True)])

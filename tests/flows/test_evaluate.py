@@ -13,6 +13,7 @@ from flows.compute.stack_training import samples_of
 from flows.data.sources import open_source
 from flows.data.store import Dataset, raw_test_rows
 from flows.evaluate import Evaluation, measure_on_test, outputs_of
+from flows.ranking import Candidate
 from flows.terminal import leaderboard
 from flows.tracking.registry import load_registered, register_winner
 from flows.tracking.search_runs import TrialRecord, search_run
@@ -136,7 +137,24 @@ def test_the_leaderboard_shows_what_is_of_all_targets(linnerud: Dataset, trackin
     winner = winner_on(linnerud, tracking, learning_rate=0.05)
     test = measured(linnerud, tracking, winner)
 
-    table = leaderboard(Evaluation(metric="val/rmse", ranked=(winner,), diverged=(), test=test), "linnerud")
+    best = Candidate(winner.name, "key", (winner,))
+    found = Evaluation(metric="val/rmse", ranked=(best,), diverged=(), winner=winner, test=test)
+    table = leaderboard(found, "linnerud")
 
     headers = [str(column.header) for column in table.columns]
     assert headers[-6:] == ["val/rmse", "val/loss", "val/r2", "test/rmse", "test/r2", "test/mae"]
+
+
+def test_the_leaderboard_shows_mean_and_deviation_of_several_trials_and_what_they_are(
+    wine: Dataset, tracking: Tracking
+) -> None:
+    records = [winner_on(wine, tracking, seed=seed) for seed in (0, 1, 2)]
+    best = Candidate("best", "key", tuple(records))
+    found = Evaluation(metric="val/accuracy", ranked=(best,), diverged=(), winner=records[0], test={})
+    table = leaderboard(found, "wine")
+
+    shown = {str(column.header): next(iter(column.cells)) for column in table.columns}
+    scores = [record.metrics["val/accuracy"] for record in records]
+    assert shown["val/accuracy"] == f"{np.mean(scores):.4f} ± {np.std(scores, ddof=1):.4f}"
+    assert shown["seed"] == "0 to 2"
+    assert table.caption == "mean ± sample standard deviation (n - 1) of 3 trials: 3 seeds"

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 
 SLOW_SPACE = """
 grid:
-  hidden: [[1024, 512], [512, 1024]]
+  hidden: [[512, 256], [256, 512]]
   activation: [relu]
   learning_rate: [0.003, 0.01]
   batch_size: [32]
@@ -152,7 +152,7 @@ def test_a_csv_of_ones_own_with_text_labels_works_end_to_end(tmp_path: Path) -> 
 def running(directory: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """Start a search that takes long enough to be hit in the middle, and wait until it trains."""
     (directory / "slow.yaml").write_text(SLOW_SPACE)
-    command = [BACKPROP, "train", "--data", "digits", "--space", "slow.yaml", "--workers", "2", *arguments]
+    command = [BACKPROP, *SLOW, *arguments]
     process = subprocess.Popen(command, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         wait_for(lambda: process.poll() is not None or count(directory, STACKS_IN_TRAINING) == 2)
@@ -164,12 +164,19 @@ def running(directory: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]
             process.wait()
 
 
+SLOW = ["train", "--data", "digits", "--space", "slow.yaml", "--workers", "2", "--checkpoint-seconds", "0.2"]
+
+
+def go_on(directory: Path) -> subprocess.CompletedProcess[str]:
+    return train(directory, *SLOW[1:])
+
+
 def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"not true within {seconds} s")
-        time.sleep(0.2)
+        time.sleep(0.1)
 
 
 def count(directory: Path, query: str) -> int:
@@ -184,28 +191,56 @@ def dask_workers(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return [child for child in psutil.Process(process.pid).children() if "spawn_main" in " ".join(child.cmdline())]
 
 
+def checkpoints(directory: Path) -> list[Path]:
+    return sorted((directory / "datasets" / "checkpoints").glob("*/*.zip"))
+
+
+def curves(store: Store) -> dict[str, list[tuple[int, float]]]:
+    """Return the validation loss of every trial, step by step, by its key."""
+    return {
+        child.data.tags[tags.TRIAL_KEY]: [
+            (point.step, point.value) for point in store.client.get_metric_history(child.info.run_id, "val/loss")
+        ]
+        for child in store.children()
+    }
+
+
+@pytest.fixture(scope="module")
+def undisturbed(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[int, float]]]:
+    """The curves of the search that the others are killed in."""
+    directory = tmp_path_factory.mktemp("undisturbed")
+    (directory / "slow.yaml").write_text(SLOW_SPACE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PREFECT_API_URL", prefect_server)
+        ran = go_on(directory)
+    assert ran.returncode == 0, ran.stderr
+    return curves(Store(directory))
+
+
+def assert_whole(store: Store, undisturbed: dict[str, list[tuple[int, float]]]) -> None:
+    """Nothing was lost and nothing repeated: one run a trial, and every curve that of the search nobody killed."""
+    assert store.statuses() == {"FINISHED": SLOW_TRIALS}
+    assert {parent.info.status for parent in store.parents()} == {"FINISHED"}
+    assert curves(store) == undisturbed
+    assert checkpoints(store.directory) == []
+
+
 @pytest.mark.usefixtures("server")
-def test_a_killed_worker_costs_nothing_but_time(tmp_path: Path) -> None:
+def test_a_killed_worker_costs_nothing_but_time(
+    tmp_path: Path, undisturbed: dict[str, list[tuple[int, float]]]
+) -> None:
     with running(tmp_path) as process:
         dask_workers(process)[0].kill()
         _, said = process.communicate()
 
     assert process.returncode == 0, said
-    store = Store(tmp_path)
-    finished = [child for child in store.children() if child.info.status == "FINISHED"]
-    assert len(finished) == len({child.data.tags[tags.TRIAL_KEY] for child in finished}) == SLOW_TRIALS
-    killed = [child for child in store.children() if child.info.status == "KILLED"]
-    assert killed
-    assert all("died" in child.data.tags[tags.FAILURE] for child in killed)
-    assert set(store.statuses()) == {"FINISHED", "KILLED"}
-    [parent] = store.parents()
-    assert parent.info.status == "FINISHED"
+    assert_whole(Store(tmp_path), undisturbed)
 
 
 @pytest.mark.usefixtures("server")
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_search_ends_its_runs_leaves_no_process_and_goes_on_when_started_again(
-    tmp_path: Path, sent: signal.Signals
+    tmp_path: Path, sent: signal.Signals, undisturbed: dict[str, list[tuple[int, float]]]
 ) -> None:
     with running(tmp_path) as process:
         descendants = psutil.Process(process.pid).children(recursive=True)
@@ -219,32 +254,33 @@ def test_an_interrupted_search_ends_its_runs_leaves_no_process_and_goes_on_when_
     assert "Traceback" not in said
     assert parent.info.status == "KILLED"
     assert "RUNNING" not in store.statuses()
-    assert store.statuses()["FINISHED"] < SLOW_TRIALS
+    assert store.statuses()["KILLED"] > 0
     wait_for(lambda: not any(child.is_running() for child in descendants))
 
-    again = train(tmp_path, "--data", "digits", "--space", "slow.yaml", "--workers", "2")
+    again = go_on(tmp_path)
 
     assert again.returncode == 0, again.stderr
-    assert store.statuses()["FINISHED"] == SLOW_TRIALS
-    [parent] = store.parents()
-    assert parent.info.status == "FINISHED"
+    assert_whole(store, undisturbed)
 
 
 @pytest.mark.usefixtures("server")
-def test_the_same_command_ends_what_a_killed_one_left_open_and_goes_on(tmp_path: Path) -> None:
+def test_the_same_command_goes_on_from_the_last_checkpoint_of_a_killed_one(
+    tmp_path: Path, undisturbed: dict[str, list[tuple[int, float]]]
+) -> None:
     with running(tmp_path) as process:
         descendants = psutil.Process(process.pid).children(recursive=True)
+        wait_for(lambda: len(checkpoints(tmp_path)) == 2)
         process.kill()
         process.wait()
     wait_for(lambda: not any(child.is_running() for child in descendants))
+    saved = [path.stem for path in checkpoints(tmp_path)]
 
-    again = train(tmp_path, "--data", "digits", "--space", "slow.yaml", "--workers", "2")
+    again = go_on(tmp_path)
 
     assert again.returncode == 0, again.stderr
     store = Store(tmp_path)
-    assert "RUNNING" not in store.statuses()
-    assert store.statuses()["FINISHED"] == SLOW_TRIALS
-    assert {parent.info.status for parent in store.parents()} == {"FINISHED"}
+    assert_whole(store, undisturbed)
+    assert {child.data.tags[tags.STACK] for child in store.children()} >= set(saved)
 
 
 @pytest.mark.usefixtures("server")

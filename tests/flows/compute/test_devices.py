@@ -3,8 +3,18 @@
 import pytest
 from distributed import Client, LocalCluster
 
-from flows.compute.devices import CPU_SHARE, CPU_TRIALS, UNLIMITED_BYTES, smallest_device
+from flows.compute.clusters import slots
+from flows.compute.devices import (
+    CPU_SHARE,
+    CPU_TRIALS,
+    UNLIMITED_BYTES,
+    local_device,
+    local_workers,
+    smallest_device,
+)
+from flows.compute.local_cluster import start_local_cluster
 from flows.errors import ClusterError
+from flows.parameters import ComputeParameters
 
 pytestmark = pytest.mark.slow
 
@@ -29,3 +39,17 @@ def test_a_device_that_no_worker_has_is_told_before_anything_is_trained():
         pytest.raises(ClusterError, match=r"'gpu'.*CUDA"),
     ):
         smallest_device(client, "gpu")
+
+
+@pytest.mark.parametrize("compute", [{"workers": 1}, {"workers": 3, "worker_memory": "1GiB"}])
+def test_a_local_cluster_is_known_before_it_is_started(compute):
+    parameters = ComputeParameters(device="cpu", **compute)
+    with start_local_cluster(parameters.workers, parameters.worker_memory) as cluster, Client(cluster) as client:
+        client.wait_for_workers(parameters.workers)
+        assert local_device(parameters) == smallest_device(client, "cpu")
+        assert local_workers(parameters) == slots(client)
+
+
+def test_a_device_that_this_machine_has_not_is_told():
+    with pytest.raises(ClusterError, match=r"this machine cannot train on device 'gpu'.*CUDA"):
+        local_device(ComputeParameters(device="gpu"))

@@ -1,29 +1,34 @@
 """What a worker leaves in MLflow after a stack: every trial, every epoch, and an end for every run."""
 
 import inspect
+import itertools
 import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from backprop import Samples, Stack, Trial, load_weights, one_hot, select_backend, train
-from backprop.optimizers import Adam
+from backprop import Samples, Stack, Training, Trial, load_weights, one_hot, select_backend, train
+from backprop.optimizers import Adam, AdamW, Momentum, Nesterov, Optimizer
 from backprop.training import histories
+from flows.compute.saved_stack import SavedStacks
 from flows.compute.stack_training import StackAssignment, StackOutcome, samples_of, train_assignment
 from flows.data.store import Dataset, DatasetError, DatasetReference
 from flows.parameters import Space
 from flows.tracking import tags
-from flows.tracking.search_runs import SearchRun, finished_trials, search_run
+from flows.tracking.search_runs import SearchRun, finished_trials, search_run, unfinished_runs
 from flows.tracking.store import Tracking
-from flows.tracking.trial_runs import TrialRuns
+from flows.tracking.trial_delivery import TrialDelivery
+from flows.tracking.trial_runs import StackStopped, TrialRuns
 from flows.trials import PlannedTrial
 from tests.flows.conftest import planned
 
+OTHER_SPACE = Space.model_validate({"grid": {"hidden": [[8]], "learning_rate": [0.2]}})
 SPACE = Space.model_validate({"grid": {"hidden": [[8]], "learning_rate": [0.1]}})
 
 
@@ -35,7 +40,7 @@ def assignment(dataset: Dataset, run: SearchRun, trials: list[PlannedTrial]) -> 
         varying=frozenset({"learning_rate", "seed"}),
         run=run,
         device="cpu",
-        stop_event="stop",
+        execution="first",
     )
 
 
@@ -99,6 +104,58 @@ def test_optimiser_penalty_and_dropout_of_a_trial_reach_the_core(wine: Dataset, 
     assert run.data.params["optimizer"] == "adam"
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "numbers", "in_the_core", "params"),
+    [
+        ("momentum", {"momentum": 0.5}, Momentum(momentum=0.5), ("0.5", "0.0")),
+        ("momentum", {}, Momentum(), ("0.9", "0.0")),
+        ("adamw", {"weight_decay": 0.5}, AdamW(weight_decay=0.5), ("0.0", "0.5")),
+    ],
+)
+def test_a_number_of_the_optimiser_reaches_the_core_and_mlflow(
+    optimizer: str,
+    numbers: dict[str, float],
+    in_the_core: Optimizer,
+    params: tuple[str, str],
+    wine: Dataset,
+    tracking: Tracking,
+) -> None:
+    trials = [planned(wine, optimizer=optimizer, learning_rate=0.01, **numbers)]
+    stack = Stack(trials[0].architecture, 16, (Trial(0.01, 4, 0, optimizer=in_the_core),))
+    reports = train(stack, samples_of(wine.train, wine), samples_of(wine.validation, wine), select_backend("cpu"))
+
+    _, [run] = train_on(wine, tracking, trials)
+
+    [expected] = histories(list(reports), 1)
+    assert [value for _, value in curve(tracking, run, "train/loss")] == expected["train/loss"]
+    assert (run.data.params["momentum"], run.data.params["weight_decay"]) == params
+
+
+def test_every_trial_has_every_param_as_a_number_that_can_be_drawn(wine: Dataset, tracking: Tracking) -> None:
+    train_on(wine, tracking, [planned(wine)])
+    _, runs = train_on(wine, tracking, [planned(wine, optimizer="momentum", momentum=0.5)])
+
+    plain, heavy = sorted(runs, key=lambda run: float(run.data.params["momentum"]))
+    assert set(plain.data.params) == set(heavy.data.params)
+    assert [float(run.data.params["momentum"]) for run in (plain, heavy)] == [0, 0.5]
+    assert {float(run.data.params["weight_decay"]) for run in (plain, heavy)} == {0}
+
+
+def test_trials_of_different_momenta_share_a_stack_and_train_as_alone(wine: Dataset, tracking: Tracking) -> None:
+    momenta = (0.5, 0.95)
+    trials = [planned(wine, optimizer="nesterov", learning_rate=0.01, momentum=momentum) for momentum in momenta]
+
+    _, runs = train_on(wine, tracking, trials)
+
+    by_momentum = {float(run.data.params["momentum"]): run for run in runs}
+    for momentum in momenta:
+        alone = Stack(trials[0].architecture, 16, (Trial(0.01, 4, 0, optimizer=Nesterov(momentum=momentum)),))
+        reports = train(alone, samples_of(wine.train, wine), samples_of(wine.validation, wine), select_backend("cpu"))
+        [expected] = histories(list(reports), 1)
+        curve_of_run = curve(tracking, by_momentum[momentum], "train/loss")
+        assert [value for _, value in curve_of_run] == pytest.approx(expected["train/loss"], rel=1e-4)
+
+
 def test_an_error_is_reported_in_the_unit_of_the_target(diabetes: Dataset, tracking: Tracking, tmp_path: Path) -> None:
     _, [run] = train_on(diabetes, tracking, [planned(diabetes, learning_rate=0.01)])
 
@@ -136,15 +193,28 @@ def test_losses_appear_while_the_stack_trains(
     with search_run(tracking, wine, "space", SPACE) as run:
         stack = Stack(trials[0].architecture, 16, (Trial(0.1, 50, 0),))
         reports = train(stack, samples_of(wine.train, wine), samples_of(wine.validation, wine), select_backend("cpu"))
-        with TrialRuns(tracking, run.run_id, "stack-0", wine, trials, frozenset()) as runs:
+        with TrialRuns(run, "stack-0", wine, trials, frozenset()) as runs:
             runs.record(next(reports))
+            wait_for(lambda: steps_of_only_child(tracking, run) == [1])
             [child] = children(tracking, run)
             assert child.info.status == "RUNNING"
-            assert [step for step, _ in curve(tracking, child, "train/loss")] == [1]
             for report in reports:
                 runs.record(report)
     [child] = children(tracking, run)
     assert [step for step, _ in curve(tracking, child, "train/loss")] == list(range(1, 51))
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Wait for what the thread that delivers will do."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        time.sleep(0.02)
+
+
+def steps_of_only_child(tracking: Tracking, run: SearchRun) -> list[int]:
+    return [step for child in children(tracking, run) for step, _ in curve(tracking, child, "train/loss")]
 
 
 def every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,11 +229,9 @@ def test_params_appear_while_the_first_epoch_lasts(
     every_epoch(monkeypatch)
     with (
         search_run(tracking, wine, "space", SPACE) as run,
-        TrialRuns(tracking, run.run_id, "stack-0", wine, [planned(wine)], frozenset()),
+        TrialRuns(run, "stack-0", wine, [planned(wine)], frozenset()),
     ):
-        deadline = time.monotonic() + 60
-        while not children(tracking, run)[0].data.params and time.monotonic() < deadline:
-            time.sleep(0.05)
+        wait_for(lambda: any(child.data.params for child in children(tracking, run)))
         [child] = children(tracking, run)
     assert child.info.status == "RUNNING"
     assert child.data.params["learning_rate"] == "0.1"
@@ -175,7 +243,7 @@ def test_a_stack_that_breaks_leaves_params_and_the_curves_so_far(wine: Dataset, 
     reports = train(stack, samples_of(wine.train, wine), samples_of(wine.validation, wine), select_backend("cpu"))
 
     def break_after_an_epoch(run: SearchRun) -> None:
-        with TrialRuns(tracking, run.run_id, "stack-0", wine, trials, frozenset()) as runs:
+        with TrialRuns(run, "stack-0", wine, trials, frozenset()) as runs:
             runs.record(next(reports))
             raise RuntimeError("because")
 
@@ -207,7 +275,7 @@ def test_a_trial_costs_four_calls_to_mlflow(wine: Dataset, tracking: Tracking, m
 
     assert many - few == dict.fromkeys(("create_run", "log_inputs", "log_batch", "set_terminated"), 8)
     # What a stack costs besides: what an earlier attempt left of it, and the search's own run.
-    assert few - Counter(dict.fromkeys(many - few, 4)) == {"search_runs": 3, "get_run": 1}
+    assert few - Counter(dict.fromkeys(many - few, 4)) == {"search_runs": 2, "get_run": 1}
 
 
 def counted(calls: Counter[str], name: str, method: Callable[..., object]) -> Callable[..., object]:
@@ -250,16 +318,111 @@ def test_a_stack_that_a_dead_worker_left_is_taken_over(wine: Dataset, tracking: 
     with search_run(tracking, wine, "space", SPACE) as run:
         # The dead worker finished the first trial and left the others open.
         train_assignment(assignment(wine, run, trials[:1]))
-        TrialRuns(tracking, run.run_id, "stack-0", wine, trials[1:], frozenset()).__enter__()
+        left = TrialDelivery(run, "stack-0", wine, trials, frozenset(), {})
+        for place in (1, 2):
+            left.open(place)
 
         outcome = train_assignment(assignment(wine, run, trials))
 
-    ends = sorted((child.data.tags[tags.TRIAL_KEY], child.info.status) for child in children(tracking, run))
-    first, *others = (trial.key for trial in trials)
+    found = children(tracking, run)
     assert outcome.trials == 2
-    assert ends == sorted(
-        [(first, "FINISHED"), *((key, status) for key in others for status in ("FINISHED", "KILLED"))]
-    )
+    assert [child.info.status for child in found] == ["FINISHED"] * 3
+    assert {child.data.tags[tags.TRIAL_KEY] for child in found} == {trial.key for trial in trials}
+
+
+def stop_in_epoch(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
+    """Let a search be interrupted after some epochs of a stack."""
+    looks = itertools.count(1)
+
+    def check(_: object) -> None:
+        if next(looks) == epoch:
+            raise StackStopped("the search was interrupted")
+
+    monkeypatch.setattr("flows.compute.stack_training._StopFlag.check", check)
+
+
+def curves(tracking: Tracking, run: SearchRun) -> dict[str, list[list[tuple[int, float]]]]:
+    return {
+        child.data.tags[tags.TRIAL_KEY]: [curve(tracking, child, name) for name in ("train/loss", "val/accuracy")]
+        for child in children(tracking, run)
+    }
+
+
+def test_a_stack_that_was_stopped_goes_on_from_there_in_the_same_runs(
+    wine: Dataset, tracking: Tracking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trials = [planned(wine, epochs=9), planned(wine, seed=1, epochs=3), planned(wine, seed=2, epochs=9, dropout=0.2)]
+    with search_run(tracking, wine, "elsewhere", OTHER_SPACE) as undisturbed:
+        train_assignment(assignment(wine, undisturbed, trials))
+    with search_run(tracking, wine, "space", SPACE) as run:
+        with monkeypatch.context() as context:
+            stop_in_epoch(context, 5)
+            with pytest.raises(StackStopped):
+                train_assignment(assignment(wine, run, trials))
+        stopped = children(tracking, run)
+        epochs = epochs_trained(monkeypatch)
+        train_assignment(assignment(wine, run, trials))
+
+    assert [child.info.status for child in stopped] == ["KILLED", "FINISHED", "KILLED"]
+    assert [child.info.run_id for child in children(tracking, run)] == [child.info.run_id for child in stopped]
+    assert {child.info.status for child in children(tracking, run)} == {"FINISHED"}
+    assert curves(tracking, run) == curves(tracking, undisturbed)
+    assert epochs == [6, 7, 8, 9]
+
+
+def epochs_trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that fills with the epochs that the core trains."""
+    trained: list[int] = []
+    epoch = Training.epoch
+
+    def counted(self: Training, *given: Any, **named: Any) -> Any:
+        report = epoch(self, *given, **named)
+        trained.append(report.epoch)
+        return report
+
+    monkeypatch.setattr(Training, "epoch", counted)
+    return trained
+
+
+def test_the_pieces_of_a_stack_go_on_from_where_it_was_saved(
+    wine: Dataset, tracking: Tracking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trials = [planned(wine, seed=seed, epochs=8) for seed in range(4)]
+    with search_run(tracking, wine, "elsewhere", OTHER_SPACE) as undisturbed:
+        train_assignment(assignment(wine, undisturbed, trials))
+    with search_run(tracking, wine, "space", SPACE) as run:
+        with monkeypatch.context() as context:
+            stop_in_epoch(context, 5)
+            with pytest.raises(StackStopped):
+                train_assignment(assignment(wine, run, trials))
+        epochs = epochs_trained(monkeypatch)
+        for place in (0, 1):
+            piece = assignment(wine, run, trials[place::2]).model_copy(
+                update={"name": f"stack-0.{place}", "origins": ("stack-0",), "unfinished": unfinished_runs(run)}
+            )
+            train_assignment(piece)
+
+    assert epochs == [6, 7, 8] * 2
+    assert len(children(tracking, run)) == 4
+    assert {child.info.status for child in children(tracking, run)} == {"FINISHED"}
+    assert curves(tracking, run) == curves(tracking, undisturbed)
+
+
+def test_a_stack_is_saved_as_often_as_asked_and_its_file_goes_with_its_end(
+    wine: Dataset, tracking: Tracking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved: list[str] = []
+    save = SavedStacks.save
+    monkeypatch.setattr(SavedStacks, "save", lambda self, name, *given: (saved.append(name), save(self, name, *given)))
+    monkeypatch.setattr("flows.compute.stack_training.SAVE_SHARE", float("inf"))
+
+    with search_run(tracking, wine, "space", SPACE) as run:
+        often = assignment(wine, run, [planned(wine, epochs=4)]).model_copy(update={"checkpoint_seconds": 1e-9})
+        train_assignment(often)
+        train_assignment(assignment(wine, run, [planned(wine, seed=1, epochs=4)]).model_copy(update={"name": "seldom"}))
+
+    assert saved == ["stack-0"] * 4
+    assert SavedStacks(wine.reference, run).all() == []
 
 
 def test_the_outcome_counts_what_the_stack_cost(wine: Dataset, tracking: Tracking) -> None:

@@ -15,11 +15,17 @@ FACTS = DeviceFacts(stack_bytes=2**23, stack_trials=24)
 
 
 def alike(trial: PlannedTrial) -> tuple[object, ...]:
-    return trial.architecture, trial.hyperparameters.batch_size, trial.hyperparameters.optimizer
+    return trial.fold, trial.architecture, trial.hyperparameters.batch_size, trial.hyperparameters.optimizer
 
 
 def planned(
-    hidden: tuple[int, ...], batch_size: int, epochs: int, seed: int, inputs: int = 4, optimizer: str = "sgd"
+    hidden: tuple[int, ...],
+    batch_size: int,
+    epochs: int,
+    seed: int,
+    inputs: int = 4,
+    optimizer: str = "sgd",
+    fold: int = 0,
 ) -> PlannedTrial:
     hyperparameters = Hyperparameters(
         hidden=hidden,
@@ -32,7 +38,10 @@ def planned(
     )
     architecture = Architecture(inputs, hidden, 3)
     return PlannedTrial(
-        key=trial_key("d", architecture, hyperparameters), hyperparameters=hyperparameters, architecture=architecture
+        key=trial_key("d", architecture, hyperparameters),
+        hyperparameters=hyperparameters,
+        architecture=architecture,
+        fold=fold,
     )
 
 
@@ -44,6 +53,7 @@ trials = st.lists(
         epochs=st.integers(1, 5),
         seed=st.integers(0, 20),
         optimizer=st.sampled_from(["sgd", "adam"]),
+        fold=st.integers(0, 2),
     ),
     min_size=1,
     max_size=200,

@@ -197,6 +197,7 @@ def test_the_schema_says_what_was_read_and_the_plan_how_it_was_prepared(visits, 
         "outputs": 3,
         "features": "float32",
         "split": {"by": "random", "column": None, "validation": 0.15, "test": 0.15, "seed": 0},
+        "fold": None,
     }
     plan = parse_plan((Path(reference.path) / "plan.yaml").read_text(), "plan.yaml")
     assert {name: column.kind for name, column in plan.columns.items()} == {

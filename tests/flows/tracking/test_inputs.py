@@ -29,10 +29,9 @@ def told(found: DatasetInput) -> tuple[str, str, int]:
 
 def searched(dataset: Dataset, tracking: Tracking) -> tuple[str, str]:
     """Return the runs of a search with one trial, which was not trained to its end."""
-    with (
-        search_run(tracking, dataset, "quick", SPACE) as run,
-        TrialRuns(tracking, run.run_id, "stack", dataset, [planned(dataset)], frozenset()),
-    ):
+    with search_run(tracking, dataset, "quick", SPACE) as run:
+        with TrialRuns(run, "stack", dataset, [planned(dataset)], frozenset()):
+            pass
         where = f"tags.`{tags.PARENT}` = '{run.run_id}'"
         [trial] = tracking.client().search_runs([tracking.experiment_id], where)
         return run.run_id, trial.info.run_id

@@ -5,8 +5,9 @@ import pytest
 from flows.data.store import Dataset
 from flows.parameters import Space
 from flows.tracking import tags
-from flows.tracking.search_runs import SearchRun, end_running_trials, finished_trials, reopen, search_run
+from flows.tracking.search_runs import SearchRun, end_running_trials, finished_trials, reopen, search_key, search_run
 from flows.tracking.store import Tracking, open_tracking
+from flows.trials import canonical_digest
 
 SPACE = Space.model_validate({"grid": {"hidden": [[8]], "learning_rate": [0.1]}})
 OTHER_SPACE = Space.model_validate({"grid": {"hidden": [[8]], "learning_rate": [0.2]}})
@@ -69,6 +70,14 @@ def test_another_space_or_other_data_is_another_run(wine: Dataset, diabetes: Dat
         search_run(tracking, diabetes, "quick", SPACE) as third,
     ):
         assert len({first.run_id, second.run_id, third.run_id}) == 3
+
+
+def test_a_search_without_folds_and_seeds_keeps_the_key_it_had_before_there_were_any(wine: Dataset) -> None:
+    before = {"grid": SPACE.grid.model_dump(mode="json", exclude_none=True)}
+
+    assert search_key(wine, SPACE) == canonical_digest([wine.reference.digest, before, 0, "float32"])
+    others = [SPACE.model_copy(update=asked) for asked in ({"folds": 3}, {"folds": 4}, {"seeds": 2})]
+    assert len({search_key(wine, space) for space in (SPACE, *others)}) == 4
 
 
 def test_a_failed_search_that_is_reopened_forgets_its_failure(wine: Dataset, tracking: Tracking) -> None:
