@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import gc
 import os
 import shutil
 import tempfile
@@ -29,6 +30,13 @@ import pytest  # noqa: E402
 # A property is judged by what it says, not by how long a busy machine takes to check it.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
+
+
+def pytest_collection_finish() -> None:
+    """Let no collection of garbage look again through all that was imported for the tests: it stays anyway."""
+    gc.collect()
+    gc.freeze()
+
 
 SERVER_SECONDS = 120
 """How long a Prefect server may take to answer on a busy machine."""

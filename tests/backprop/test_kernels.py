@@ -8,7 +8,10 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -89,37 +92,56 @@ def nvrtc() -> ModuleType:
     return nvrtc
 
 
-def cubin(nvrtc: ModuleType, code: str, dtype: str, architecture: int) -> bytes:
+@dataclass(frozen=True)
+class Compiled:
+    """A cubin, and what the assembler told of it."""
+
+    binary: bytes
+    told: str
+
+
+def compiled(nvrtc: ModuleType, code: str, dtype: str, architecture: int) -> Compiled:
     program = nvrtc.createProgram(code, "kernels.cu", (), ())
     try:
-        nvrtc.compileProgram(program, (*compile_options(dtype), f"-arch=sm_{architecture}"))
-        return nvrtc.getCUBIN(program)
+        nvrtc.compileProgram(program, (*compile_options(dtype), f"-arch=sm_{architecture}", "--ptxas-options=-v"))
+        return Compiled(nvrtc.getCUBIN(program), nvrtc.getProgramLog(program))
     except nvrtc.NVRTCError as error:
         raise AssertionError(f"sm_{architecture}, {dtype}: {nvrtc.getProgramLog(program)}") from error
     finally:
         nvrtc.destroyProgram(program)
 
 
-def test_the_source_compiles_to_a_cubin_for_every_architecture_from_sm_75_to_sm_100(nvrtc, dtype):
+@pytest.fixture(scope="module")
+def for_every_architecture(nvrtc) -> Callable[[str], dict[int, Compiled]]:
+    """The source for each architecture from sm_75 to sm_100, in a dtype; compiled once, it takes seconds."""
     supported = [each for each in nvrtc.getSupportedArchs() if 75 <= each <= 100]
-    assert {75, 80, 86, 89, 90} <= set(supported)
-    with ThreadPoolExecutor() as pool:
-        for architecture, binary in zip(
-            supported, pool.map(lambda each: cubin(nvrtc, source(), dtype, each), supported), strict=True
-        ):
-            assert binary[:4] == b"\x7fELF", architecture
-            for name in kernel_parameters(source(), "real"):
-                assert b".text." + name.encode() + b"\0" in binary, (architecture, name)
+
+    @cache
+    def of(dtype: str) -> dict[int, Compiled]:
+        with ThreadPoolExecutor() as pool:
+            made = pool.map(lambda each: compiled(nvrtc, source(), dtype, each), supported)
+            return dict(zip(supported, made, strict=True))
+
+    return of
+
+
+def test_the_source_compiles_to_a_cubin_for_every_architecture_from_sm_75_to_sm_100(for_every_architecture, dtype):
+    made = for_every_architecture(dtype)
+    assert made.keys() >= {75, 80, 86, 89, 90}
+    for architecture, one in made.items():
+        assert one.binary[:4] == b"\x7fELF", architecture
+        for name in kernel_parameters(source(), "real"):
+            assert b".text." + name.encode() + b"\0" in one.binary, (architecture, name)
 
 
 REGISTERS = 64 * 1024
 """Registers of 32 bits a block may have, on every architecture from sm_75 on."""
 
 
-def test_a_block_of_any_kernel_fits_the_registers_of_every_architecture(nvrtc, dtype):
+def test_a_block_of_any_kernel_fits_the_registers_of_every_architecture(for_every_architecture, dtype):
     """Or else a GPU would refuse the launch."""
-    for architecture in (each for each in nvrtc.getSupportedArchs() if 75 <= each <= 100):
-        used = registers(nvrtc, dtype, architecture)
+    for architecture, one in for_every_architecture(dtype).items():
+        used = registers(one.told)
         assert used.keys() == kernel_parameters(source(), "real").keys()
         for name, each in used.items():
             # A warp's registers are given by the 256, that is by 8 a thread.
@@ -127,21 +149,15 @@ def test_a_block_of_any_kernel_fits_the_registers_of_every_architecture(nvrtc, d
             assert -(-each // 8) * 8 * threads <= REGISTERS, (architecture, name)
 
 
-def registers(nvrtc: ModuleType, dtype: str, architecture: int) -> dict[str, int]:
-    """Return how many registers a thread of each kernel uses."""
-    program = nvrtc.createProgram(source(), "kernels.cu", (), ())
-    try:
-        nvrtc.compileProgram(program, (*compile_options(dtype), f"-arch=sm_{architecture}", "--ptxas-options=-v"))
-        told = nvrtc.getProgramLog(program)
-    finally:
-        nvrtc.destroyProgram(program)
+def registers(told: str) -> dict[str, int]:
+    """Return how many registers a thread of each kernel uses, as the assembler told."""
     found = re.findall(r"Compiling entry function '(\w+)'.*?Used (\d+) registers", told, re.DOTALL)
     return {name: int(count) for name, count in found}
 
 
 def test_the_compiler_is_listened_to(nvrtc):
     with pytest.raises(AssertionError, match=r"sm_80, float32: .*undeclared"):
-        cubin(nvrtc, source() + "__global__ void broken() { undeclared = 1; }", "float32", 80)
+        compiled(nvrtc, source() + "__global__ void broken() { undeclared = 1; }", "float32", 80)
 
 
 # Against NumPy

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+from functools import cache
 
 import numpy as np
 import pytest
@@ -32,10 +33,11 @@ SINGLE = [
 """As they race, but for what takes half a minute to compile: one way of each, and every race compares the losses."""
 
 GRID = [
-    ("scikit_learn", ""),
-    ("torch_vmap", ""),
-    ("jax_vmap", "unroll_4"),
-    pytest.param("torch_compile", "vmap", marks=pytest.mark.slow),
+    ("scikit_learn", "", 2),
+    ("torch_vmap", "", 2),
+    ("jax_vmap", "unroll_4", 2),
+    # Each process would compile for half a minute.
+    pytest.param("torch_compile", "vmap", 1, marks=pytest.mark.slow),
 ]
 
 
@@ -51,24 +53,34 @@ def trained(task, directory, name, way, epochs=None):
         return training_losses(task, team.weights())
 
 
+@pytest.fixture(scope="module")
+def ours(tiny, tmp_path_factory):
+    """Our losses of a task, trained in a process of its own once, however many are compared with them."""
+
+    @cache
+    def losses(**of_task):
+        return trained(tiny(**of_task), tmp_path_factory.mktemp("ours"), "ours", Way())
+
+    return losses
+
+
 @pytest.mark.parametrize(("name", "variant", "batch"), SINGLE)
-def test_a_network_ends_where_ours_does(tiny, needs, tmp_path, name, variant, batch):
+def test_a_network_ends_where_ours_does(tiny, ours, needs, tmp_path, name, variant, batch):
     needs(LIBRARIES[name])
-    task = tiny(batch=batch)
-    losses = trained(task, tmp_path, name, Way(variant))
-    np.testing.assert_allclose(losses, trained(task, tmp_path, "ours", Way()), rtol=1e-5)
+    losses = trained(tiny(batch=batch), tmp_path, name, Way(variant))
+    np.testing.assert_allclose(losses, ours(batch=batch), rtol=1e-5)
 
 
-@pytest.mark.parametrize(("name", "variant"), GRID)
-def test_a_grid_parted_among_two_processes_ends_where_ours_does(tiny, needs, tmp_path, name, variant):
+@pytest.mark.parametrize(("name", "variant", "processes"), GRID)
+def test_a_grid_parted_among_processes_ends_where_ours_does(tiny, ours, needs, tmp_path, name, variant, processes):
     needs(LIBRARIES[name])
     task = tiny(trials=5)
-    losses = trained(task, tmp_path, name, Way(variant, processes=2))
-    np.testing.assert_allclose(losses, trained(task, tmp_path, "ours", Way()), rtol=1e-5)
+    losses = trained(task, tmp_path, name, Way(variant, processes=processes))
+    np.testing.assert_allclose(losses, ours(trials=5), rtol=1e-5)
     assert len(set(losses)) == task.trials
 
 
-def test_we_train_from_the_weights_given_and_in_the_orders_given(tiny, tmp_path):
+def test_we_train_from_the_weights_given_and_in_the_orders_given(tiny, ours):
     """By an update written out here, of which neither we nor a peer know."""
     task = tiny()
     layers = list(
@@ -88,7 +100,7 @@ def test_we_train_from_the_weights_given_and_in_the_orders_given(tiny, tmp_path)
                 layers[k] = (w - task.rates[0] * h[k].T @ delta, b - task.rates[0] * delta.sum(axis=0))
                 delta = delta @ w.T * (h[k] > 0)
     expected = training_losses(task, ([w[None] for w, _ in layers], [b[None] for _, b in layers]))
-    np.testing.assert_allclose(trained(task, tmp_path, "ours", Way()), expected, rtol=1e-5)
+    np.testing.assert_allclose(ours(batch=task.batch), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

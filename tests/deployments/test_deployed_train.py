@@ -22,7 +22,7 @@ grid:
 @pytest.fixture(scope="module")
 def trained(house: "House") -> dict[str, Any]:
     """The flow run of `prefect deployment run 'train/default' -p data=digits`, on a space of two trials."""
-    return house.run("train/default", data="digits", space=house.write_space("two.yaml", SPACE))
+    return house.ended(house.submit("train/default", data="digits", space=house.write_space("two.yaml", SPACE)))
 
 
 @pytest.fixture(scope="module")

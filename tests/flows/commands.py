@@ -1,10 +1,13 @@
 """The `backprop` command as a test starts it, and what a run of it leaves."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,3 +78,55 @@ def train(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [BACKPROP, "train", *arguments]
     environment = {**os.environ, "COLUMNS": "160"}
     return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
+
+
+FORKING = """
+import atexit, json, os, sys
+import flows.data_terminal, sklearn.datasets
+from flows.cli import main
+
+for line in sys.stdin:
+    asked = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        os.chdir(asked["directory"])
+        for stream, path in enumerate(asked["streams"]):
+            os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC), stream)
+        sys.argv = ["backprop", *asked["arguments"]]
+        try:
+            main()
+        except SystemExit as end:
+            atexit._run_exitfuncs()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            # To take apart all that was imported would take longer than what is tested.
+            os._exit(end.code)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+Forked = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@contextmanager
+def forking(scratch: Path) -> Iterator[Forked]:
+    """Import the command once; what is given runs it with arguments in a directory, in a process of its own each time.
+
+    For what takes a moment, such as a refusal, after the two seconds that the imports take.
+    """
+    outputs = [scratch / name for name in ("stdout", "stderr")]
+    command = [sys.executable, "-c", FORKING]
+    environment = {**os.environ, "COLUMNS": "120"}
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+    ) as parent:
+        assert parent.stdin is not None
+        assert parent.stdout is not None
+        asking, answers = parent.stdin, parent.stdout
+
+        def run(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+            streams = ["/dev/null", *map(str, outputs)]
+            asking.write(json.dumps({"directory": str(directory), "streams": streams, "arguments": arguments}) + "\n")
+            code = int(answers.readline())
+            return subprocess.CompletedProcess(["backprop", *arguments], code, *(each.read_text() for each in outputs))
+
+        yield run

@@ -16,7 +16,7 @@ from flows.parameters import Hyperparameters, Space
 from flows.tracking.search_runs import TrialRecord, finished_trials, search_run
 from flows.tracking.store import Tracking, open_tracking
 from flows.trials import PlannedTrial, plan_trial
-from tests.flows.commands import Store, make_demo
+from tests.flows.commands import Forked, Store, forking, make_demo
 from tests.flows.data.writing import write
 
 SPACE = Space.model_validate({"grid": {"hidden": [[8]], "learning_rate": [0.1]}})
@@ -74,6 +74,13 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, str]:
     ran = make_demo(directory)
     assert ran.returncode == 0, ran.stderr
     return Store(directory), ran.stdout
+
+
+@pytest.fixture(scope="session")
+def forked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forked]:
+    """The command in processes of its own, imported once for all of them."""
+    with forking(tmp_path_factory.mktemp("outputs")) as run:
+        yield run
 
 
 def planned(dataset: Dataset, **changes: object) -> PlannedTrial:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from flows.compute.devices import DeviceFacts
 from flows.compute.stack_training import StackAssignment, train_assignment
@@ -13,7 +14,7 @@ from flows.data.splitting import SplitParameters
 from flows.data.store import Dataset, open_dataset
 from flows.evaluate import measure_on_test
 from flows.ranking import objective, rank
-from flows.spaces import expand, load_space
+from flows.spaces import bundled_spaces, expand, load_space
 from flows.tracking.search_runs import finished_trials, search_run
 from flows.tracking.store import Tracking
 from flows.trials import plan_trial
@@ -26,9 +27,13 @@ FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 
 
 def winners_test_metrics(dataset: Dataset, space_name: str, tracking: Tracking) -> dict[str, float]:
-    """Search a bundled space on a dataset with the workers' own code, in this process, and test the winner."""
+    """Search a bundled space on a dataset with the workers' own code, in this process, and test the winner.
+
+    With the first of its seeds: the others are the same trials over again.
+    """
     space = load_space(space_name)
-    trials = [plan_trial(dataset, hyperparameters) for hyperparameters in expand(space)]
+    all_seeds = expand(space)
+    trials = [plan_trial(dataset, each) for each in all_seeds if each.seed == all_seeds[0].seed]
     with search_run(tracking, dataset, space_name, space) as run:
         for place, stack in enumerate(pack(trials, slots=1, facts=DeviceFacts(stack_bytes=2**28, stack_trials=64))):
             train_assignment(
@@ -62,14 +67,18 @@ def test_digits_reaches_097_in_the_mean_of_five_splits(tracking: Tracking, tmp_p
 
 
 @pytest.mark.usefixtures("server")
-def test_fashion_mnist_reaches_088_with_its_bundled_space(tmp_path: Path) -> None:
+def test_fashion_mnist_reaches_088_with_one_seed_of_its_bundled_space(tmp_path: Path) -> None:
     if not FASHION_MNIST.is_dir():
         message = "Fashion-MNIST is not installed (Debian: apt-get install dataset-fashion-mnist)"
         if os.environ.get("CI") == "true":
             pytest.fail(message)
         pytest.skip(message)
 
-    ran = train(tmp_path, "--data", f"idx:{FASHION_MNIST}", "--space", "fashion-mnist")
+    space = yaml.safe_load(bundled_spaces()["fashion-mnist"].read_text())
+    space["grid"]["seed"] = space["grid"]["seed"][:1]
+    (tmp_path / "one-seed.yaml").write_text(yaml.safe_dump(space))
+
+    ran = train(tmp_path, "--data", f"idx:{FASHION_MNIST}", "--space", "one-seed.yaml")
 
     assert ran.returncode == 0, ran.stderr
     [tested] = [run for run in Store(tmp_path).children() if "test/accuracy" in run.data.metrics]

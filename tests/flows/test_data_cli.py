@@ -12,14 +12,14 @@ import pytest
 from flows.data.catalogue import list_datasets
 from flows.data.root import open_root
 from flows.data.store import DatasetReference
-from tests.flows.commands import BACKPROP, error_of
+from tests.flows.commands import BACKPROP, Forked, error_of
 from tests.flows.data.writing import write, write_with_folds
 
 
-def data(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "COLUMNS": "120"}
-    command = [BACKPROP, "data", *arguments]
-    return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
+@pytest.fixture
+def data(forked: Forked) -> Forked:
+    """`backprop data` in a directory."""
+    return lambda directory, *arguments: forked(directory, "data", *arguments)
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def wine_and_diabetes(tmp_path: Path) -> tuple[DatasetReference, DatasetReferenc
     return write(tmp_path / "datasets", "wine"), write(tmp_path / "datasets", "diabetes")
 
 
-def test_datasets_are_listed_as_a_table_and_as_json(tmp_path, wine_and_diabetes):
+def test_datasets_are_listed_as_a_table_and_as_json(data, tmp_path, wine_and_diabetes):
     wine, diabetes = wine_and_diabetes
     shown = data(tmp_path, "list")
     assert shown.returncode == 0
@@ -41,7 +41,7 @@ def test_datasets_are_listed_as_a_table_and_as_json(tmp_path, wine_and_diabetes)
     ]
 
 
-def test_where_there_are_none_it_says_so(tmp_path):
+def test_where_there_are_none_it_says_so(data, tmp_path):
     shown = data(tmp_path, "list", "--datasets", "elsewhere")
     assert (shown.returncode, shown.stdout.splitlines()) == (
         0,
@@ -51,7 +51,7 @@ def test_where_there_are_none_it_says_so(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_dataset_is_shown_by_name_or_digest(tmp_path, wine_and_diabetes):
+def test_a_dataset_is_shown_by_name_or_digest(data, tmp_path, wine_and_diabetes):
     wine, _ = wine_and_diabetes
     shown = " ".join(data(tmp_path, "show", "wine").stdout.split())
     for expected in ("sklearn:wine", "125 train, 26 validation, 27 test", "alcohol", "double", "numeric", "random"):
@@ -60,7 +60,7 @@ def test_a_dataset_is_shown_by_name_or_digest(tmp_path, wine_and_diabetes):
     assert (facts["path"], facts["rows"]["train"]) == (wine.path, 125)
 
 
-def test_a_dataset_is_removed_when_it_is_said_so(tmp_path, wine_and_diabetes):
+def test_a_dataset_is_removed_when_it_is_said_so(data, tmp_path, wine_and_diabetes):
     wine, diabetes = wine_and_diabetes
     refused = data(tmp_path, "remove", "wine")
     assert refused.returncode == 2
@@ -72,7 +72,7 @@ def test_a_dataset_is_removed_when_it_is_said_so(tmp_path, wine_and_diabetes):
     assert Path(diabetes.path).is_dir()
 
 
-def test_folds_are_a_line_below_their_dataset_and_go_with_it(tmp_path, wine_and_diabetes):
+def test_folds_are_a_line_below_their_dataset_and_go_with_it(data, tmp_path, wine_and_diabetes):
     _, diabetes = wine_and_diabetes
     root = open_root(tmp_path / "datasets")
     _, *folds = write_with_folds(tmp_path / "datasets", "wine", folds=3)
@@ -88,7 +88,7 @@ def test_folds_are_a_line_below_their_dataset_and_go_with_it(tmp_path, wine_and_
     assert [entry.digest for entry in list_datasets(root)] == [diabetes.digest]
 
 
-def test_folds_whose_dataset_somebody_deleted_are_told(tmp_path, wine_and_diabetes):
+def test_folds_whose_dataset_somebody_deleted_are_told(data, tmp_path, wine_and_diabetes):
     wine, _ = wine_and_diabetes
     write_with_folds(tmp_path / "datasets", "wine", folds=2)
     shutil.rmtree(wine.path)
@@ -108,7 +108,7 @@ def test_in_a_terminal_it_is_asked_for(answer, is_left, tmp_path, wine_and_diabe
 
 
 @pytest.mark.parametrize("command", [["show"], ["remove", "--yes"]])
-def test_what_names_none_or_more_than_one_is_refused(command, tmp_path, wine_and_diabetes):
+def test_what_names_none_or_more_than_one_is_refused(command, data, tmp_path, wine_and_diabetes):
     absent = data(tmp_path, *command, "wnie")
     assert absent.returncode == 2
     assert "no dataset is called 'wnie'" in error_of(absent.stderr)

@@ -50,6 +50,24 @@ def kept(tracking: Tracking) -> tuple[object, object]:
     return version_by_alias(tracking, MODEL, CHAMPION), last_retrained_digest(tracking, MODEL)
 
 
+def runs(tracking: Tracking) -> int:
+    return len(tracking.client().search_runs([tracking.experiment_id]))
+
+
+def test_data_that_a_champion_was_made_of_is_unchanged_and_trains_nothing() -> None:
+    good = write_space("good.yaml", 0.1, 10)
+    write_wines(170)
+    assert run(good).name == "Promoted"
+    tracking = open_tracking(MODEL)
+    before, trained = kept(tracking), runs(tracking)
+
+    state = run(good)
+
+    assert state.name == "Unchanged"
+    assert "the data is unchanged" in (state.message or "")
+    assert (kept(tracking), runs(tracking)) == (before, trained)
+
+
 def test_a_retraining_that_fails_leaves_the_champion_and_is_done_again() -> None:
     good, diverging = write_space("good.yaml", 0.1, 10), write_space("diverging.yaml", 1e30, 2)
     write_wines(170)

@@ -233,10 +233,10 @@ LEFT_TO_THE_PLAIN_FORM = {
 @pytest.mark.parametrize(("dtype", "tolerance"), DTYPES)
 @pytest.mark.parametrize("name", [*LEFT_TO_THE_PLAIN_FORM, "weights", "shared memory"])
 def test_one_sample_an_update_that_the_kernel_does_not_know(device, epochs_of_one_launch, name, dtype, tolerance):
-    changes, data = LEFT_TO_THE_PLAIN_FORM.get(name, {}), samples(50, 1, dtype)
+    changes, data = LEFT_TO_THE_PLAIN_FORM.get(name, {}), samples(15, 1, dtype)
     architecture = Architecture(D, (8,), C, "sigmoid")
     if name == "weights":
-        data = replace(data, weights=np.linspace(0, 2, 50))
+        data = replace(data, weights=np.linspace(0, 2, 15))
     if name == "shared memory":
         # No GPU yet has so much: 4 reals a unit are 320 KB and more.
         architecture = Architecture(D, (20_000,), C, "sigmoid")
