@@ -9,7 +9,7 @@ export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-scale bench-ingest bench-pruning clean
+.PHONY: help demo test lint bench bench-scale bench-ingest bench-pruning bench-chaos clean
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,9 @@ bench-ingest: $(VENV)/.installed  ## Race ingestion against pandas and scikit-le
 
 bench-pruning: $(VENV)/.installed  ## Search a grid on Fashion-MNIST in full and by every stop rule, in a few minutes
 	$(BIN)/python -m benchmarks.pruning
+
+bench-chaos: $(VENV)/.installed  ## Kill what a search needs, at random, and hold it against one left alone; half an hour
+	$(BIN)/python -m benchmarks.chaos
 
 clean:  ## Remove .venv and what the demo wrote; your own runs are in mlflow.db and stay
 	rm -rf $(VENV) .demo

@@ -148,6 +148,8 @@ class _Training:
     def train(self, trials: tuple[PlannedTrial, ...]) -> None:
         """Train those of the search's trials so far that are not finished."""
         found = self.finished()
+        # What failed just now is not tried again before the refit.
+        trials = tuple(trial for trial in trials if trial.key not in self.failed)
         if all(trial.key in found for trial in trials):
             self._nothing_left(trials, found)
             return
@@ -157,6 +159,7 @@ class _Training:
         with Lease(self.datasets[0], self.run, execution, SEARCH), _scheduler_loss_explained():
             # Only now does nobody else write: what was left of a search that was killed may have finished some.
             self._train_rest(trials, self.finished(), execution)
+        SavedStacks(self.datasets[0], self.run).discard_all()
 
     def _train_rest(self, trials: tuple[PlannedTrial, ...], found: dict[str, TrialRecord], execution: str) -> None:
         remaining = [trial for trial in trials if trial.key not in found]
@@ -169,12 +172,12 @@ class _Training:
         end_running_trials(self.run, "KILLED", "the search that trained it was killed")
         client = connect(_runner())
         facts = smallest_device(client, self.compute.device)
-        saved = SavedStacks(self.datasets[0], self.run)
         pruning = None if self.stop is None else self._pruning(self.stop, found)
         if pruning is not None:
             # A cut then parts no bracket that it need not, and a piece has all sorts of trials to compare.
             remaining.sort(key=lambda trial: (pruning.brackets[trial.key], trial.key))
-        stacks = _plan_stacks(saved.all(), remaining, slots(client), facts)
+        saved = SavedStacks(self.datasets[0], self.run).all()
+        stacks = _plan_stacks(saved, remaining, slots(client), facts)
         assignments = self._assign(stacks, execution, pruning)
         with ProgressArtifact(self.listener) as published:
             begin = self._begin(trials, found)
@@ -184,7 +187,6 @@ class _Training:
                 self.outcomes += stack_runs.to_end()
         self.failed |= stack_runs.failed_trials
         self.trained += len(remaining) - len(stack_runs.failed_trials)
-        saved.discard_all()
 
     def _nothing_left(self, trials: tuple[PlannedTrial, ...], found: dict[str, TrialRecord]) -> None:
         get_run_logger().info("%d trials, all of them finished before", len(trials))

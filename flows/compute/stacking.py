@@ -11,11 +11,17 @@ from backprop.optimizers import OPTIMIZERS
 from flows.compute.devices import DeviceFacts
 from flows.trials import DTYPE, PlannedTrial
 
+LEAST_PIECE = 16
+"""Trials of a stack below which it is not halved for the sake of the end: a CPU trains them as fast as it does 1,024
+(docs/performance.md), and a piece costs half a second to hand out."""
+
 ITEM_BYTES = np.dtype(DTYPE).itemsize
 
 
 def pack(trials: Sequence[PlannedTrial], slots: int, facts: DeviceFacts) -> list[list[PlannedTrial]]:
-    """Group trials that can share a stack and cut the groups so that `slots` workers have work; longest first.
+    """Group trials that can share a stack, and cut the groups so that `slots` workers have work to the end.
+
+    The longest stack comes first.
 
     Trials share a stack if they have the same fold, architecture, batch size and kind of optimiser. Their rates, seeds
     and numbers of epochs may differ. No stack is larger than `facts` allow, save for a trial that is so alone.
@@ -30,7 +36,7 @@ def pack(trials: Sequence[PlannedTrial], slots: int, facts: DeviceFacts) -> list
         for group in groups.values()
         for stack in _cut(group, min(share, facts.stack_trials, max(1, facts.stack_bytes // trial_bytes(group[0]))))
     ]
-    return sorted(stacks, key=_work, reverse=True)
+    return _shrinking(stacks, slots, max(LEAST_PIECE, facts.stack_trials // 4))
 
 
 def trial_bytes(trial: PlannedTrial) -> int:
@@ -40,6 +46,25 @@ def trial_bytes(trial: PlannedTrial) -> int:
     """
     memories = len(OPTIMIZERS[trial.hyperparameters.optimizer].memories)
     return ITEM_BYTES * trial.architecture.parameter_count * (2 * (1 + memories) + 1)
+
+
+def _shrinking(stacks: list[list[PlannedTrial]], slots: int, least: int) -> list[list[PlannedTrial]]:
+    """Sort stacks, longest first, and halve those that the others would wait for at the end, down to `least` trials.
+
+    A stack may take no more than its worker's share of what is left when it begins (guided self-scheduling:
+    Polychronopoulos and Kuck, IEEE Transactions on Computers C-36, 1987).
+    """
+    waiting = sorted(stacks, key=_work, reverse=True)
+    left = sum(map(_work, stacks))
+    packed = []
+    while waiting:
+        stack = waiting.pop(0)
+        if len(stack) >= 2 * least and _work(stack) * slots > left:
+            waiting = sorted([*waiting, *_cut(stack, -(-len(stack) // 2))], key=_work, reverse=True)
+            continue
+        packed.append(stack)
+        left -= _work(stack)
+    return packed
 
 
 def work(trial: PlannedTrial, after: int = 0) -> int:

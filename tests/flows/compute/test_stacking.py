@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from backprop import Architecture
 from flows.compute.devices import DeviceFacts
-from flows.compute.stacking import pack, trial_bytes
+from flows.compute.stacking import LEAST_PIECE, pack, trial_bytes
 from flows.parameters import Hyperparameters
 from flows.trials import PlannedTrial, trial_key
 
@@ -83,6 +83,32 @@ def test_one_group_is_cut_so_that_every_worker_has_a_stack() -> None:
     stacks = pack([planned((8,), 32, 5, seed) for seed in range(8)], slots=4, facts=FACTS)
 
     assert [len(stack) for stack in stacks] == [2, 2, 2, 2]
+
+
+def test_stacks_shrink_toward_the_end_so_that_nobody_waits_long() -> None:
+    facts = FACTS.model_copy(update={"stack_trials": 64})
+    stacks = pack([planned((8,), 32, 5, seed) for seed in range(512)], slots=2, facts=facts)
+
+    assert [len(stack) for stack in stacks] == [64] * 7 + [32, 16, 16]
+
+
+def test_one_worker_waits_for_nobody() -> None:
+    facts = FACTS.model_copy(update={"stack_trials": 64})
+    stacks = pack([planned((8,), 32, 5, seed) for seed in range(128)], slots=1, facts=facts)
+
+    assert [len(stack) for stack in stacks] == [64, 64]
+
+
+@given(counts=st.lists(st.integers(1, 200), min_size=1, max_size=4), slots=st.integers(2, 9))
+def test_no_large_stack_is_more_than_a_workers_share_of_what_is_left(counts: list[int], slots: int) -> None:
+    facts = FACTS.model_copy(update={"stack_trials": 64})
+    many = [planned((4 * place,), 32, 5, seed) for place, count in enumerate(counts, 1) for seed in range(count)]
+    stacks = pack(many, slots, facts)
+    work = [sum(t.architecture.parameter_count * t.hyperparameters.epochs for t in stack) for stack in stacks]
+
+    assert sorted(t.key for stack in stacks for t in stack) == sorted(t.key for t in many)
+    for place, stack in enumerate(stacks):
+        assert len(stack) < 2 * LEAST_PIECE or work[place] * slots <= sum(work[place:])
 
 
 def test_a_stack_of_large_networks_stays_within_its_bytes() -> None:
