@@ -146,7 +146,7 @@ def test_trials_that_a_file_does_not_hold_train_after_those_it_does(wine: Datase
     samples = samples_of(wine.train, wine), samples_of(wine.validation, wine)
 
     resumed = ResumableTraining(
-        [trials[2], trials[1]], "classification", samples, CPU, files.load("stack-0", tmp_path / "read")
+        [trials[2], trials[1]], "classification", samples, CPU, saved=files.load("stack-0", tmp_path / "read")
     )
 
     assert [(report.epoch, report.trials) for report in resumed.reports()] == [
