@@ -2,7 +2,6 @@
 
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -30,14 +29,10 @@ grid:
   activation: [relu]
   learning_rate: [0.003, 0.01]
   batch_size: [32]
-  epochs: [40]
+  epochs: [80]
   seed: [0, 1]
 """
 SLOW_TRIALS = 8
-
-STACKS_IN_TRAINING = """
-select count(distinct tags.value) from tags join metrics on metrics.run_uuid = tags.run_uuid where tags.key = 'stack'
-"""
 
 
 def test_the_demo_leaves_one_parent_and_all_trials_finished(demo: tuple[Store, str]) -> None:
@@ -155,7 +150,8 @@ def running(directory: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]
     command = [BACKPROP, *SLOW, *arguments]
     process = subprocess.Popen(command, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        wait_for(lambda: process.poll() is not None or count(directory, STACKS_IN_TRAINING) == 2)
+        # Not until MLflow shows something: its first delivery may be due when the training is nearly over.
+        wait_for(lambda: process.poll() is not None or len(checkpoints(directory)) == 2)
         assert process.poll() is None, process.communicate()[1]
         yield process
     finally:
@@ -177,14 +173,6 @@ def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"not true within {seconds} s")
         time.sleep(0.1)
-
-
-def count(directory: Path, query: str) -> int:
-    try:
-        with sqlite3.connect(f"file:{directory}/mlflow.db?mode=ro", uri=True) as database:
-            return int(database.execute(query).fetchone()[0])
-    except sqlite3.OperationalError:
-        return 0
 
 
 def dask_workers(process: subprocess.Popen[str]) -> list[psutil.Process]:
@@ -249,7 +237,7 @@ def test_an_interrupted_search_ends_its_runs_leaves_no_process_and_goes_on_when_
 
     store = Store(tmp_path)
     [parent] = store.parents()
-    assert process.returncode == 130
+    assert process.returncode == 130, said
     assert "interrupted" in said
     assert "Traceback" not in said
     assert parent.info.status == "KILLED"
@@ -269,7 +257,6 @@ def test_the_same_command_goes_on_from_the_last_checkpoint_of_a_killed_one(
 ) -> None:
     with running(tmp_path) as process:
         descendants = psutil.Process(process.pid).children(recursive=True)
-        wait_for(lambda: len(checkpoints(tmp_path)) == 2)
         process.kill()
         process.wait()
     wait_for(lambda: not any(child.is_running() for child in descendants))
