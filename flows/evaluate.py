@@ -16,8 +16,10 @@ from flows.compute.stack_training import samples_of
 from flows.data.store import Dataset, DatasetReference, open_dataset
 from flows.errors import RunFailedError
 from flows.measures import measure
+from flows.parameters import Space
+from flows.planning import plan_search
 from flows.ranking import Candidate, Objective, objective, rank
-from flows.search import SearchOutcome
+from flows.search import SearchEnd
 from flows.tracking import tags
 from flows.tracking.search_runs import SearchRun, TrialRecord, finished_on
 from flows.tracking.trial_delivery import WEIGHTS_FILE
@@ -54,7 +56,11 @@ class Evaluation(BaseModel):
 
 @flow(name="evaluate", flow_run_name="evaluate {dataset.name}", persist_result=False)
 def evaluate(
-    dataset: DatasetReference, outcome: SearchOutcome, run: SearchRun, folds: tuple[DatasetReference, ...] = ()
+    dataset: DatasetReference,
+    space: Space,
+    end: SearchEnd,
+    run: SearchRun,
+    folds: tuple[DatasetReference, ...] = (),
 ) -> Evaluation:
     """Rank the configurations of a search and measure the winner on the test rows, which nothing has seen before.
 
@@ -66,15 +72,16 @@ def evaluate(
     opened = open_dataset(dataset)
     goal = objective(opened.task)
     found = finished_on(run.tracking, (dataset, *folds), search=run)
-    candidates = [members.candidate(found) for members in outcome.configurations if members.are_in(found)]
+    # Not from the search's outcome: thousands of keys are more than Prefect takes as parameters of a run.
+    candidates = plan_search(space, [open_dataset(fold) for fold in folds] or [opened]).candidates(found)
     if not candidates:
-        raise RunFailedError(f"every configuration has a trial that failed: {next(iter(outcome.failed.values()))}")
+        raise RunFailedError(f"every configuration has a trial that failed: {next(iter(end.failed.values()))}")
     ranked = rank(candidates, goal)
     if not ranked:
         raise RunFailedError(_all_diverged(candidates))
-    if outcome.refit in outcome.failed:
-        raise RunFailedError(f"the refit of {ranked[0].name} failed: {outcome.failed[outcome.refit]}")
-    winner = found[outcome.refit] if outcome.refit is not None else rank(ranked[0].members, goal)[0]
+    if end.refit in end.failed:
+        raise RunFailedError(f"the refit of {ranked[0].name} failed: {end.failed[end.refit]}")
+    winner = found[end.refit] if end.refit is not None else rank(ranked[0].members, goal)[0]
     if winner.diverged_at is not None:
         raise RunFailedError(
             f"{winner.name} diverged, although it did in no fold: the loss stopped being finite; use smaller values of "
@@ -87,9 +94,9 @@ def evaluate(
         )
     test = measure_on_test(run, winner, opened)
     _log_best(run, ranked[0], goal, winner)
-    if outcome.stop is not None:
+    if space.stop is not None:
         _log_epochs(run, candidates)
-    _publish(ranked, goal, dataset.name, with_epochs=outcome.stop is not None)
+    _publish(ranked, goal, dataset.name, with_epochs=space.stop is not None)
     return Evaluation(
         metric=goal.metric,
         ranked=tuple(ranked),

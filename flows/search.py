@@ -41,6 +41,23 @@ from flows.tracking.search_runs import (
 from flows.trials import PlannedTrial
 
 
+class SearchEnd(BaseModel):
+    """How a search ended, without its trials: those follow from its space.
+
+    Attributes
+    ----------
+    refit : str or None
+        Of a cross-validation the key of the winner's trial on all training rows; None too if every one diverged.
+    failed : dict of str to str
+        Why a trial has no result, by its key: it kills the workers that train it.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    refit: str | None = None
+    failed: dict[str, str] = {}
+
+
 class SearchOutcome(BaseModel):
     """What a search did.
 
@@ -66,6 +83,11 @@ class SearchOutcome(BaseModel):
     failed: dict[str, str] = {}
     stacks: tuple[StackOutcome, ...]
     stop: StopRule | None = None
+
+    @property
+    def end(self) -> SearchEnd:
+        """What the evaluation of the search needs to know besides its space."""
+        return SearchEnd(refit=self.refit, failed=self.failed)
 
     @property
     def trial_keys(self) -> tuple[str, ...]:

@@ -123,7 +123,7 @@ def train_on(ingested: Ingested, parameters: TrainParameters, drift: DriftReport
         seconds["search"] = time.monotonic() - started
 
         started = time.monotonic()
-        evaluation = evaluate(dataset, outcome, run, ingested.folds)
+        evaluation = evaluate(dataset, space, outcome.end, run, ingested.folds)
         registered = register(tracking, evaluation.winner, dataset, name)
         seconds["evaluate"] = time.monotonic() - started
         if outcome.stacks:

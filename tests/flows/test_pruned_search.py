@@ -14,9 +14,8 @@ from flows.data.store import Dataset
 from flows.errors import RunFailedError
 from flows.evaluate import evaluate
 from flows.parameters import Halving, Median, Space, StopRule
-from flows.planning import Members
 from flows.ranking import objective
-from flows.search import SearchOutcome
+from flows.search import SearchEnd
 from flows.terminal import leaderboard, summary
 from flows.tracking import tags
 from flows.tracking.search_runs import SearchRun, finished_trials, search_key, search_run
@@ -158,11 +157,17 @@ def test_a_pruned_trial_does_not_win_though_all_others_diverged(wine: Dataset, t
     run, _, runs = trained(wine, tracking, several(wine), HALVING)
     [full] = [run for run in runs.values() if tags.PRUNED not in run.data.tags]
     tracking.client().set_tag(full.info.run_id, tags.DIVERGED, "5")
-    configurations = tuple(Members(name=key[:8], key=key[:8], trial_keys=(key,)) for key in runs)
-    outcome = SearchOutcome(configurations=configurations, trained=len(runs), stacks=(), stop=HALVING)
+    grid = {
+        "hidden": [[8]],
+        "learning_rate": [0.003, 0.03, 0.3],
+        "batch_size": [16],
+        "epochs": [EPOCHS],
+        "seed": [0, 1],
+    }
+    space = Space.model_validate({"grid": grid, "stop": HALVING})
 
     with pytest.raises(RunFailedError, match="all trials that were not pruned diverged, and 5 that were pruned"):
-        evaluate(wine.reference, outcome, run)
+        evaluate(wine.reference, space, SearchEnd(), run)
 
 
 SPACE_FILE = """
