@@ -181,6 +181,8 @@ def _settle_settings(verbose: bool) -> None:
     """Set what Prefect and MLflow read when they are imported; what the user has set stays."""
     # Twenty seconds, Prefect's default, is too little for the first start on a busy or slow machine.
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
+    # Of a server MLflow would print two lines for every run that ends.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     if verbose:
         return
     # The terminal is the progress bar's; the run's logs are on its Prefect page all the same.
