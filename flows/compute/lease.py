@@ -85,6 +85,8 @@ class Lease:
 
     def __enter__(self) -> Self:
         self._files.write(self._holder, self._facts)
+        # After the lease is there: whoever takes over writes the fence first, so it sees the lease or we see the fence.
+        self._look_at_fence()
         self._thread.start()
         return self
 
@@ -102,10 +104,13 @@ class Lease:
 
     def _renew_to_end(self) -> None:
         while not self._over.wait(BEAT_SECONDS):
-            if self._files.fence() not in (self._facts.execution, None):
-                self._lost.set()
+            self._look_at_fence()
             self._facts = self._facts.model_copy(update={"renewed": time.time()})
             self._files.write(self._holder, self._facts)
+
+    def _look_at_fence(self) -> None:
+        if self._files.fence() not in (self._facts.execution, None):
+            self._lost.set()
 
 
 SEARCH = "search"

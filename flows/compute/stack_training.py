@@ -126,9 +126,6 @@ def train_assignment(assignment: StackAssignment) -> StackOutcome:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     dataset = open_dataset(assignment.dataset)
     uri = assignment.run.tracking.uri
-    left = patiently(lambda: stack_runs(assignment.run, assignment.name), uri)
-    trials = tuple(trial for trial in assignment.trials if trial.key not in left or not left[trial.key].finished)
-    unfinished = assignment.unfinished | {key: found.run_id for key, found in left.items()}
     files = SavedStacks(assignment.dataset, assignment.run)
     lease = Lease(assignment.dataset, assignment.run, assignment.execution, assignment.name)
     stop = _StopFlag(assignment.stop_event, lease)
@@ -137,6 +134,11 @@ def train_assignment(assignment: StackAssignment) -> StackOutcome:
         threadpool_limits(limits=1, user_api="blas"),
         tempfile.TemporaryDirectory(prefix="backprop-") as directory,
     ):
+        # Before anything is asked or made: the flow that submitted this may have died since, and have an heir.
+        stop.check_heir()
+        left = patiently(lambda: stack_runs(assignment.run, assignment.name), uri)
+        trials = tuple(trial for trial in assignment.trials if trial.key not in left or not left[trial.key].finished)
+        unfinished = assignment.unfinished | {key: found.run_id for key, found in left.items()}
         saved = _last_saved(files, assignment, Path(directory))
         backend = select_backend(assignment.device)
         finished = {key: run.run_id for key, run in left.items() if run.finished}
@@ -249,9 +251,12 @@ class _StopFlag:
         self._lease = lease
         self._next = time.monotonic() + STOP_POLL_SECONDS
 
-    def check(self) -> None:
+    def check_heir(self) -> None:
         if self._lease.is_lost:
             raise StackStopped("the search was started again while this stack trained")
+
+    def check(self) -> None:
+        self.check_heir()
         if self._event is None or time.monotonic() < self._next:
             return
         try:

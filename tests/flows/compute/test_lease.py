@@ -132,6 +132,18 @@ def test_a_holder_on_another_machine_lives_as_long_as_it_renews() -> None:
     assert not facts(**there, renewed=time.time() - lease.SILENT_SECONDS - 1).is_alive
 
 
+def test_a_worker_that_begins_after_its_search_was_succeeded_knows_at_once(
+    dataset: DatasetReference, files: LeaseFiles
+) -> None:
+    take_over(files, "old")
+    take_over(files, "new")
+
+    with Lease(dataset, RUN, "old", "stack-0") as held:
+        assert held.is_lost
+    with Lease(dataset, RUN, "new", "stack-0") as held:
+        assert not held.is_lost
+
+
 def test_a_lease_is_renewed_while_it_is_held_and_goes_with_its_holder(
     dataset: DatasetReference, files: LeaseFiles
 ) -> None:

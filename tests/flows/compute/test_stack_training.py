@@ -16,6 +16,7 @@ from mlflow.entities import Run
 from backprop import Samples, Stack, Training, Trial, load_weights, one_hot, select_backend, train
 from backprop.optimizers import Adam, AdamW, Momentum, Nesterov, Optimizer
 from backprop.training import histories
+from flows.compute.lease import LeaseFiles
 from flows.compute.saved_stack import SavedStacks
 from flows.compute.stack_training import StackAssignment, StackOutcome, samples_of, train_assignment
 from flows.data.store import Dataset, DatasetError, DatasetReference
@@ -368,6 +369,16 @@ def test_a_stack_that_was_stopped_goes_on_from_there_in_the_same_runs(
     assert {child.info.status for child in children(tracking, run)} == {"FINISHED"}
     assert curves(tracking, run) == curves(tracking, undisturbed)
     assert epochs == [6, 7, 8, 9]
+
+
+def test_a_stack_whose_search_has_an_heir_makes_no_run(wine: Dataset, tracking: Tracking) -> None:
+    with search_run(tracking, wine, "space", SPACE) as run:
+        LeaseFiles(wine.reference, run).take_over("second", print)
+
+        with pytest.raises(StackStopped, match="the search was started again"):
+            train_assignment(assignment(wine, run, [planned(wine)]))
+
+        assert children(tracking, run) == []
 
 
 def epochs_trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
