@@ -25,7 +25,7 @@ from flows.compute.stacking import pack, work
 from flows.data.store import Dataset, DatasetReference, open_dataset
 from flows.errors import RunFailedError
 from flows.parameters import ComputeParameters, Space, StopRule
-from flows.planning import Members, SearchPlan, plan_search
+from flows.planning import SearchPlan, plan_search
 from flows.progress import ProgressCount, ProgressListener, SearchProgress, progress_listener
 from flows.progress_artifact import ProgressArtifact
 from flows.ranking import Objective, objective, rank
@@ -58,29 +58,21 @@ class SearchEnd(BaseModel):
     failed: dict[str, str] = {}
 
 
-class SearchOutcome(BaseModel):
+class SearchOutcome(SearchEnd):
     """What a search did.
 
     Attributes
     ----------
-    configurations : tuple of Members
-        Every configuration of the space, in its order, with the keys of its trials.
-    refit : str or None
-        Of a cross-validation the key of the winner's trial on all training rows; None too if every one diverged.
+    trials : int
+        Trials of the search, the refit included.
     trained : int
         Trials trained by this run of the search; the others were finished before, or failed.
-    failed : dict of str to str
-        Why a trial has no result, by its key: it kills the workers that train it.
     stop : StopRule or None
         The rule by which trials were pruned.
     """
 
-    model_config = ConfigDict(frozen=True)
-
-    configurations: tuple[Members, ...]
-    refit: str | None = None
+    trials: int
     trained: int
-    failed: dict[str, str] = {}
     stacks: tuple[StackOutcome, ...]
     stop: StopRule | None = None
 
@@ -88,12 +80,6 @@ class SearchOutcome(BaseModel):
     def end(self) -> SearchEnd:
         """What the evaluation of the search needs to know besides its space."""
         return SearchEnd(refit=self.refit, failed=self.failed)
-
-    @property
-    def trial_keys(self) -> tuple[str, ...]:
-        """Every trial of the search, the refit at last."""
-        keys = tuple(key for members in self.configurations for key in members.trial_keys)
-        return keys if self.refit is None else (*keys, self.refit)
 
 
 @flow(
@@ -126,14 +112,22 @@ def search(
         raise ValueError(f"the space asks for {space.folds or 0} folds, and {len(folds)} were ingested")
     opened = open_dataset(dataset)
     plan = plan_search(space, [open_dataset(fold) for fold in folds] or [opened])
-    training = _Training((dataset, *folds), plan, run, compute, objective(opened.task), progress_listener(), space.stop)
-    training.train(plan.trials)
-    refit = _refit(plan, training, opened) if folds else None
-    if refit is not None:
-        training.train((*plan.trials, refit))
+    # Two searches of one space at a time, or one after another, must not take each other's stacks for their own.
+    execution = uuid4().hex[:8]
+    LeaseFiles(dataset, run).take_over(execution, get_run_logger().info)
+    with Lease(dataset, run, execution, SEARCH), _scheduler_loss_explained():
+        # Only now does nobody else write: what was left of a search that was killed may have finished some.
+        training = _Training(
+            execution, (dataset, *folds), plan, run, compute, objective(opened.task), progress_listener(), space.stop
+        )
+        training.train(plan.trials)
+        refit = _refit(plan, training, opened) if folds else None
+        if refit is not None:
+            training.train((*plan.trials, refit))
+    SavedStacks(dataset, run).discard_all()
     training.listener.search_ended()
     return SearchOutcome(
-        configurations=plan.configurations,
+        trials=len(plan.trials) + (refit is not None),
         refit=None if refit is None else refit.key,
         trained=training.trained,
         failed=training.failed,
@@ -152,6 +146,7 @@ def _refit(plan: SearchPlan, training: "_Training", dataset: Dataset) -> Planned
 class _Training:
     """Trains what is left of a search, each trial on the dataset whose place in ``datasets`` is its fold."""
 
+    execution: str
     datasets: tuple[DatasetReference, ...]
     plan: SearchPlan
     run: SearchRun
@@ -168,26 +163,13 @@ class _Training:
         return finished_on(self.run.tracking, self.datasets, search=self.run)
 
     def train(self, trials: tuple[PlannedTrial, ...]) -> None:
-        """Train those of the search's trials so far that are not finished."""
+        """Train those of the search's trials so far that are not finished; one that failed just now is left alone."""
         found = self.finished()
-        # What failed just now is not tried again before the refit.
-        trials = tuple(trial for trial in trials if trial.key not in self.failed)
-        if all(trial.key in found for trial in trials):
-            self._nothing_left(trials, found)
-            return
-        # Two searches of one space at a time, or one after another, must not take each other's stacks for their own.
-        execution = uuid4().hex[:8]
-        LeaseFiles(self.datasets[0], self.run).take_over(execution, get_run_logger().info)
-        with Lease(self.datasets[0], self.run, execution, SEARCH), _scheduler_loss_explained():
-            # Only now does nobody else write: what was left of a search that was killed may have finished some.
-            self._train_rest(trials, self.finished(), execution)
-        SavedStacks(self.datasets[0], self.run).discard_all()
-
-    def _train_rest(self, trials: tuple[PlannedTrial, ...], found: dict[str, TrialRecord], execution: str) -> None:
-        remaining = [trial for trial in trials if trial.key not in found]
-        get_run_logger().info("%d trials, %d of them finished before", len(trials), len(trials) - len(remaining))
+        remaining = [trial for trial in trials if trial.key not in found and trial.key not in self.failed]
+        begin = self._begin(trials, found)
+        get_run_logger().info("%d trials, %d of them finished before", len(trials), begin.found_finished)
         if not remaining:
-            self._nothing_left(trials, found)
+            self.listener.search_advanced(begin)
             return
         reopen(self.run)
         # What a search of this space left open when its process was killed, which could end nothing itself.
@@ -200,19 +182,14 @@ class _Training:
             remaining.sort(key=lambda trial: (pruning.brackets[trial.key], trial.key))
         saved = SavedStacks(self.datasets[0], self.run).all()
         stacks = _plan_stacks(saved, remaining, slots(client), facts)
-        assignments = self._assign(stacks, execution, pruning)
+        assignments = self._assign(stacks, pruning)
         with ProgressArtifact(self.listener) as published:
-            begin = self._begin(trials, found)
             count = ProgressCount(published, begin, self.goal, sum(stack.work for stack in stacks))
             with _heard(client, assignments[0].progress_topic, count):
                 stack_runs = StackRuns(client, assignments, count.stacks_changed)
                 self.outcomes += stack_runs.to_end()
         self.failed |= stack_runs.failed_trials
         self.trained += len(remaining) - len(stack_runs.failed_trials)
-
-    def _nothing_left(self, trials: tuple[PlannedTrial, ...], found: dict[str, TrialRecord]) -> None:
-        get_run_logger().info("%d trials, all of them finished before", len(trials))
-        self.listener.search_advanced(self._begin(trials, found))
 
     def _pruning(self, rule: StopRule, found: dict[str, TrialRecord]) -> Pruning:
         """Return what all stacks are pruned by: the rule, and what is known of trials that were finished."""
@@ -225,17 +202,17 @@ class _Training:
         )
         return Pruning(rule=rule, brackets=brackets, earlier=tuple(earlier))
 
-    def _assign(self, stacks: list["_PlannedStack"], execution: str, pruning: Pruning | None) -> list[StackAssignment]:
+    def _assign(self, stacks: list["_PlannedStack"], pruning: Pruning | None) -> list[StackAssignment]:
         runs = unfinished_runs(self.run)
         return [
             StackAssignment(
-                name=f"stack-{execution}-{place}" if stack.saved is None else stack.saved.name,
+                name=f"stack-{self.execution}-{place}" if stack.saved is None else stack.saved.name,
                 dataset=self.datasets[stack.trials[0].fold],
                 trials=tuple(stack.trials),
                 varying=self.plan.varying,
                 run=self.run,
                 device=self.compute.device,
-                execution=execution,
+                execution=self.execution,
                 pruning=pruning,
                 checkpoint_seconds=self.compute.checkpoint_seconds,
                 unfinished={trial.key: runs[trial.key] for trial in stack.trials if trial.key in runs},

@@ -159,7 +159,7 @@ def summary(report: TrainReport, total_seconds: float) -> list[str]:
 
 def _trials(report: TrainReport) -> list[str]:
     ranked, diverged = report.evaluation.ranked, report.evaluation.diverged
-    total, trained = len(report.outcome.trial_keys), report.outcome.trained
+    total, trained = report.outcome.trials, report.outcome.trained
     more = f", {len(ranked) - SHOWN} more below these in MLflow" if len(ranked) > SHOWN else ""
     if trained == 0:
         first = f"All {total} trials were found finished by their key; nothing was trained{more}."

@@ -5,6 +5,7 @@ starts the same search again is refused while the first one lives; if only worke
 cluster of their own, it tells them to stop by a fence that names the new execution, and waits until they have.
 """
 
+import logging
 import os
 import socket
 import threading
@@ -19,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from flows.compute.saved_stack import CHECKPOINTS
 from flows.data.root import Root, root_of
 from flows.data.store import DatasetReference
-from flows.errors import ClusterError, SearchRunningError
+from flows.errors import ClusterError, DatasetError, SearchRunningError
 from flows.tracking.search_runs import SearchRun
 
 BEAT_SECONDS = 5.0
@@ -30,6 +31,8 @@ SILENT_SECONDS = 30.0
 
 LETTING_GO_SECONDS = 120.0
 """How long workers of a dead search may take to stop: an epoch, and a checkpoint."""
+
+_logger = logging.getLogger(__name__)
 
 
 class LeaseFacts(BaseModel):
@@ -104,9 +107,13 @@ class Lease:
 
     def _renew_to_end(self) -> None:
         while not self._over.wait(BEAT_SECONDS):
-            self._look_at_fence()
-            self._facts = self._facts.model_copy(update={"renewed": time.time()})
-            self._files.write(self._holder, self._facts)
+            try:
+                self._look_at_fence()
+                self._facts = self._facts.model_copy(update={"renewed": time.time()})
+                self._files.write(self._holder, self._facts)
+            except DatasetError as error:
+                # A store that hiccups must not end the renewals, by which others know that the holder lives.
+                _logger.warning("a lease could not be renewed, and is tried again: %s", error)
 
     def _look_at_fence(self) -> None:
         if self._files.fence() not in (self._facts.execution, None):

@@ -91,8 +91,8 @@ class TrialDelivery:
 
     def tell(self, place: int, points: Sequence[Point], extra_tags: Sequence[RunTag] = ()) -> None:
         """Deliver points, the params if the run has none yet, and tags, in one call; none if there is nothing."""
-        params = [Param(name, str(value)) for name, value in _parameters(self._trials[place]).items()]
-        params = params if place in self._without_params else []
+        asked = _parameters(self._trials[place]) if place in self._without_params else {}
+        params = [Param(name, str(value)) for name, value in asked.items()]
         new = [point for point in points if point.step > self._shown.get(place, 0)]
         batches = list(_batches(new)) or [[]]
         for batch in batches[:-1]:
