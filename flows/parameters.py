@@ -241,10 +241,6 @@ class RandomTrials(Strict):
         return value
 
 
-FORMS = ("grid", "random", "trials")
-"""The ways to say which trials a space has, each a field of `Space`."""
-
-
 class Halving(Strict):
     """Successive halving: at every rung the best go on, and the others end."""
 
@@ -269,6 +265,10 @@ class Median(Strict):
 
 
 StopRule = Annotated[Halving | Hyperband | Median, Field(discriminator="rule")]
+
+
+FORMS = ("grid", "random", "trials")
+"""The ways to say which trials a space has, each a field of `Space`."""
 
 
 class Space(Strict):

@@ -11,6 +11,7 @@ from prefect.logging import get_run_logger
 from pydantic import BaseModel, ConfigDict
 
 from flows.compute.worker_news import WorkerNews
+from flows.durations import readable_seconds
 from flows.ranking import Objective
 
 
@@ -69,14 +70,6 @@ class SearchProgress(BaseModel):
         if self.seconds_left is not None and self.finished < self.total:
             parts.append(f"about {readable_seconds(self.seconds_left)} left")
         return " · ".join(parts)
-
-
-def readable_seconds(seconds: float) -> str:
-    """Return a duration as a person says it: 40 s, 12 min, 3 h 5 min."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
 class ProgressListener(Protocol):

@@ -14,6 +14,7 @@ from flows.configurations import configurations
 from flows.data.preview import find_shape
 from flows.data.shape import DatasetShape, fold_shape
 from flows.data_terminal import print_json, readable
+from flows.durations import readable_seconds
 from flows.parameters import OPTIMIZER_NUMBERS, Hyperparameters, Space, TrainParameters
 from flows.spaces import load_space
 from flows.trials import PlannedTrial, plan_trial_on, widths
@@ -146,7 +147,7 @@ def print_cost(console: Console, shape: DatasetShape, ingested: bool, estimate: 
     console.print(stacks_table(stacks))
     print_more(console, len(estimate.stacks) - len(stacks), "stack")
     console.print(
-        f"Estimate: [bold]{duration(estimate.seconds)}[/bold] of training on "
+        f"Estimate: [bold]{readable_seconds(estimate.seconds)}[/bold] of training on "
         f"{counted(estimate.slots, 'worker')}, measured on a few minibatches of each kind of stack; starting and "
         f"recording the trials come on top.\n"
         f"Memory: at most {readable(estimate.memory_bytes)} for the stacks that train at a time, beside what every "
@@ -173,7 +174,7 @@ def stacks_table(stacks: Sequence[StackEstimate]) -> Table:
             str(stack.trials),
             str(stack.epochs),
             readable(stack.memory_bytes),
-            duration(stack.seconds),
+            readable_seconds(stack.seconds),
         )
     return table
 
@@ -187,15 +188,3 @@ def print_more(console: Console, left_out: int, noun: str) -> None:
 def counted(count: int, noun: str) -> str:
     """Return `1 trial`, `24 trials`."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
-
-
-def duration(seconds: float) -> str:
-    """Return a time as a person reads it, in two digits or so."""
-    if seconds < 0.1:
-        return "< 0.1 s"
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

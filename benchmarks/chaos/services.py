@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +21,7 @@ class ServiceError(RuntimeError):
     """A program did not start."""
 
 
-class Service:
+class Service(ABC):
     """A program in a session of its own, so that it ends with all that it started.
 
     Parameters
@@ -36,13 +37,13 @@ class Service:
         self._process: subprocess.Popen[bytes] | None = None
         self.port = free_port()
 
+    @abstractmethod
     def command(self) -> list[str]:
         """Return how the program is started; it listens on `port`, if on any."""
-        raise NotImplementedError
 
+    @abstractmethod
     def answers(self) -> bool:
         """Return whether the program is ready."""
-        raise NotImplementedError
 
     def start(self) -> None:
         """Start the program and wait until it is ready."""

@@ -33,61 +33,49 @@ class Announcer:
     def __init__(self, topic: str, goal: Objective, metric_unit: float) -> None:
         self._topic, self._goal = topic, goal
         self._unit = metric_unit if goal.metric.endswith("/rmse") else 1.0
-        self._news = WorkerNews()
+        self._work = 0
+        self._best: float | None = None
+        self._ended: dict[str, Reason] = {}
         self._next = time.monotonic() + ANNOUNCE_SECONDS
 
     def ended_before(self, news: Sequence[TrialNews]) -> None:
         """Take trials that had ended in an earlier attempt, and were not delivered."""
-        ended = [one for one in news if one.end is not None]
-        self._add(
-            WorkerNews(
-                finished=tuple(one.key for one in ended),
-                diverged=_ended_as("diverged", ended),
-                pruned=_ended_as("stopped", ended),
-            )
-        )
+        for one in news:
+            if one.end is not None:
+                self._ended[one.key] = one.end.reason
 
     def trained(self, trials: Sequence[PlannedTrial], report: EpochReport) -> None:
         """Take an epoch of a stack, and send what there is if it is time."""
+        self._work += sum(epoch_work(trials[place]) for place in report.trials)
+        for done in report.finished:
+            self._ended[trials[done.trial].key] = done.reason
+            # What a trial that ends early is spared is done too.
+            self._work += work(trials[done.trial], after=report.epoch)
         scores = report.metrics[self._goal.metric]
         finite = scores[np.isfinite(scores)] * self._unit
-        best = None if not len(finite) else float(finite.max() if self._goal.maximise else finite.min())
-        self._add(
-            WorkerNews(
-                # What a trial that ends early is spared is done too.
-                work=sum(epoch_work(trials[place]) for place in report.trials)
-                + sum(work(trials[done.trial], after=report.epoch) for done in report.finished),
-                finished=tuple(trials[done.trial].key for done in report.finished),
-                diverged=tuple(trials[done.trial].key for done in report.finished if done.diverged),
-                pruned=tuple(trials[done.trial].key for done in report.finished if done.reason == "stopped"),
-                best=best,
-            )
-        )
+        if len(finite):
+            best = float(finite.max() if self._goal.maximise else finite.min())
+            if self._best is None or self._goal.better(best, self._best):
+                self._best = best
         if time.monotonic() >= self._next:
             self.send()
 
     def send(self) -> None:
         """Send what was summed up."""
         if on_dask_worker():
-            get_worker().log_event(self._topic, self._news.model_dump(mode="json"))
-        self._news = WorkerNews()
+            news = WorkerNews(
+                work=self._work,
+                finished=tuple(self._ended),
+                diverged=self._ended_as("diverged"),
+                pruned=self._ended_as("stopped"),
+                best=self._best,
+            )
+            get_worker().log_event(self._topic, news.model_dump(mode="json"))
+        self._work, self._best, self._ended = 0, None, {}
         self._next = time.monotonic() + ANNOUNCE_SECONDS
 
-    def _add(self, news: WorkerNews) -> None:
-        so_far, best = self._news, news.best
-        if best is None or (so_far.best is not None and not self._goal.better(best, so_far.best)):
-            best = so_far.best
-        self._news = WorkerNews(
-            work=so_far.work + news.work,
-            finished=so_far.finished + news.finished,
-            diverged=so_far.diverged + news.diverged,
-            pruned=so_far.pruned + news.pruned,
-            best=best,
-        )
-
-
-def _ended_as(reason: Reason, ended: Sequence[TrialNews]) -> tuple[str, ...]:
-    return tuple(one.key for one in ended if one.end is not None and one.end.reason == reason)
+    def _ended_as(self, reason: Reason) -> tuple[str, ...]:
+        return tuple(key for key, why in self._ended.items() if why == reason)
 
 
 def on_dask_worker() -> bool:

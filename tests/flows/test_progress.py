@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from flows.compute.worker_news import WorkerNews
-from flows.progress import ProgressCount, SearchProgress, readable_seconds
+from flows.progress import ProgressCount, SearchProgress
 from flows.ranking import OBJECTIVES
 
 BEGIN = SearchProgress(metric="val/accuracy", total=10, found_finished=2, finished=2, best=0.5)
@@ -86,10 +86,3 @@ def test_time_left_and_throughput_follow_from_the_share_of_the_work() -> None:
 def test_nothing_is_estimated_before_there_is_anything_to_go_by() -> None:
     assert BEGIN.seconds_left is None
     assert "left" not in BEGIN.describe()
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"), [(0.4, "0 s"), (89, "89 s"), (150, "2 min"), (5300, "88 min"), (11_100, "3 h 5 min")]
-)
-def test_durations_are_said_as_a_person_does(seconds: float, said: str) -> None:
-    assert readable_seconds(seconds) == said
