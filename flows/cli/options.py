@@ -1,0 +1,70 @@
+"""Options that several commands have, and the parameters that they are of."""
+
+import logging
+import os
+import warnings
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from flows.errors import InputError
+from flows.parameters import TrainParameters, describe_validation_error
+
+HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
+
+DATA = "A built-in data set (digits, wine, ...), a file, a directory, a URL or a query: see docs/sources."
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+Datasets = Annotated[
+    str, typer.Option(help="Where the prepared datasets are: a directory, or a URL such as s3://bucket/datasets.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu or gpu; auto is a worker's GPU if it has one.")]
+Preparation = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="YAML of the preparation: written if there is none, followed if there is."),
+]
+SplitBy = Annotated[str, typer.Option(help="random, group, time or column: what decides the part of a row.")]
+SplitColumn = Annotated[
+    str | None, typer.Option(help="Column of the groups, of the time, or of train, validation and test.")
+]
+SplitSeed = Annotated[int, typer.Option(help="Draws the rows, or the groups.")]
+Target = Annotated[
+    list[str] | None,
+    typer.Option(help="Target column; several for several quantities or labels. None where the data brings it."),
+]
+Task = Annotated[
+    str, typer.Option(help="auto, classification, regression or multilabel; auto decides by the target's values.")
+]
+Test = Annotated[float, typer.Option(help="Fraction of the rows that tests.")]
+Validation = Annotated[float, typer.Option(help="Fraction of the rows that validates.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Show all logs, and tracebacks of failures.")]
+WorkerMemory = Annotated[
+    str | None,
+    typer.Option(help="What a local worker may take for itself, such as 2GiB; a mapped dataset is extra."),
+]
+Workers = Annotated[int | None, typer.Option(help="Local Dask workers; one per core if not given.")]
+
+
+def train_parameters(**given: object) -> TrainParameters:
+    """Return what the options say; raise an InputError that names the first that is wrong."""
+    try:
+        return TrainParameters.model_validate(given)
+    except ValidationError as error:
+        raise InputError(describe_validation_error(list(error.errors()))) from error
+
+
+def settle_settings(verbose: bool) -> None:
+    """Set what Prefect and MLflow read when they are imported; what the user has set stays."""
+    # Twenty seconds, Prefect's default, is too little for the first start on a busy or slow machine.
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
+    # Of a server MLflow would print two lines for every run that ends.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    if verbose:
+        return
+    # The terminal is the progress bar's; the run's logs are on its Prefect page all the same.
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    # MLflow asks for type hints, which its own schema enforcement of frames does not know.
+    warnings.filterwarnings("ignore", message=".*Add type hints to the `predict` method.*")
