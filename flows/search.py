@@ -78,7 +78,7 @@ class SearchOutcome(SearchEnd):
 
     @property
     def end(self) -> SearchEnd:
-        """What the evaluation of the search needs to know besides its space."""
+        """What the selection of the winner needs to know besides its space."""
         return SearchEnd(refit=self.refit, failed=self.failed)
 
 

@@ -13,10 +13,10 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
 from flows.compute.temporary_server import TemporaryServer
-from flows.evaluate import Evaluation
 from flows.parameters import TrainParameters
 from flows.progress import SearchProgress, listening
 from flows.ranking import Candidate
+from flows.select import Selection
 from flows.train import TrainReport, train
 
 SHOWN = 10
@@ -64,7 +64,7 @@ class TrialsBar:
 
     def search_ended(self) -> None:
         """Say that what follows is not training."""
-        self._progress.update(self._bar, description="evaluating")
+        self._progress.update(self._bar, description="testing the best")
 
 
 @contextmanager
@@ -92,12 +92,12 @@ def run_train(parameters: TrainParameters, console: Console, server: TemporarySe
             datasets=parameters.datasets,
         )
     with_epochs = report.outcome.stop is not None
-    console.print(leaderboard(report.evaluation, report.dataset.name, with_epochs=with_epochs))
+    console.print(leaderboard(report.selection, report.dataset.name, with_epochs=with_epochs))
     for line in summary(report, total_seconds=time.monotonic() - started):
         console.print(line, soft_wrap=True, highlight=False)
 
 
-def leaderboard(evaluation: Evaluation, name: str, *, with_epochs: bool = False) -> Table:
+def leaderboard(selection: Selection, name: str, *, with_epochs: bool = False) -> Table:
     """Return the best configurations as a table: rank, hyperparameters, validation, and the winner's test metrics.
 
     Where a configuration has several trials, validation is their mean and sample standard deviation. ``with_epochs``
@@ -105,27 +105,27 @@ def leaderboard(evaluation: Evaluation, name: str, *, with_epochs: bool = False)
     ``test/rmse/height``, is in MLflow.
     """
     table = Table(title=f"Leaderboard: {name}", title_justify="left", caption_justify="left")
-    table.caption = _members(evaluation.ranked[0])
+    table.caption = _members(selection.ranked[0])
     table.add_column("rank", justify="right")
-    columns = (*_ALWAYS, *(name for name in _IF_VARYING if len({_shown(c, name) for c in evaluation.ranked}) > 1))
+    columns = (*_ALWAYS, *(name for name in _IF_VARYING if len({_shown(c, name) for c in selection.ranked}) > 1))
     for column in columns:
         table.add_column(column, justify="right")
     if with_epochs:
         table.add_column("trained", justify="right")
-    measures = [name for name in evaluation.ranked[0].metrics if name.startswith("val/")]
-    for measure in (evaluation.metric, *(name for name in sorted(measures) if name != evaluation.metric)):
+    measures = [name for name in selection.ranked[0].metrics if name.startswith("val/")]
+    for measure in (selection.metric, *(name for name in sorted(measures) if name != selection.metric)):
         table.add_column(measure, justify="right")
-    tested = [name for name in evaluation.test if name != "test/loss" and name.count("/") == 1]
+    tested = [name for name in selection.test if name != "test/loss" and name.count("/") == 1]
     for measure in tested:
         table.add_column(measure, justify="right")
-    for place, candidate in enumerate(evaluation.ranked[:SHOWN], start=1):
-        shown = (evaluation.metric, *(name for name in sorted(measures) if name != evaluation.metric))
+    for place, candidate in enumerate(selection.ranked[:SHOWN], start=1):
+        shown = (selection.metric, *(name for name in sorted(measures) if name != selection.metric))
         table.add_row(
             str(place),
             *(escape(_shown(candidate, column)) for column in columns),
             *((candidate.trained,) if with_epochs else ()),
             *(_measured(candidate, name) for name in shown),
-            *(f"{evaluation.test[name]:.4f}" if place == 1 else "" for name in tested),
+            *(f"{selection.test[name]:.4f}" if place == 1 else "" for name in tested),
             style="bold green" if place == 1 else None,
         )
     return table
@@ -158,7 +158,7 @@ def summary(report: TrainReport, total_seconds: float) -> list[str]:
 
 
 def _trials(report: TrainReport) -> list[str]:
-    ranked, diverged = report.evaluation.ranked, report.evaluation.diverged
+    ranked, diverged = report.selection.ranked, report.selection.diverged
     total, trained = report.outcome.trials, report.outcome.trained
     more = f", {len(ranked) - SHOWN} more below these in MLflow" if len(ranked) > SHOWN else ""
     if trained == 0:

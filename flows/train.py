@@ -1,4 +1,4 @@
-"""The `train` flow: ingest, search, evaluate, register. The main job of the project."""
+"""The `train` flow: ingest, search, select, register. The main job of the project."""
 
 import time
 
@@ -11,10 +11,10 @@ from flows.configurations import configurations
 from flows.data.drift import DriftReport
 from flows.data.splitting import SplitParameters
 from flows.data.store import DatasetReference, open_dataset
-from flows.evaluate import Evaluation, evaluate
 from flows.ingest import Ingested, ingest
 from flows.parameters import ComputeParameters, TaskChoice, TrainParameters
 from flows.search import SearchOutcome, search
+from flows.select import Selection, select
 from flows.spaces import load_space
 from flows.tracking.data_reports import log_drift, log_validation
 from flows.tracking.registry import RegisteredVersion, check_model_name, register_winner
@@ -36,7 +36,7 @@ class TrainReport(BaseModel):
     dataset: DatasetReference
     run: SearchRun
     outcome: SearchOutcome
-    evaluation: Evaluation
+    selection: Selection
     registered: RegisteredVersion
     seconds: dict[str, float]
 
@@ -102,7 +102,7 @@ def ingest_for(parameters: TrainParameters) -> Ingested:
 
 
 def train_on(ingested: Ingested, parameters: TrainParameters, drift: DriftReport | None = None) -> TrainReport:
-    """Search on an ingested dataset, evaluate, and register the winner: what `train` and `retrain` share.
+    """Search on an ingested dataset, select the winner and register it: what `train` and `retrain` share.
 
     What was found in the data is logged on the run of the search, with the drift that was measured, if any.
     """
@@ -123,16 +123,16 @@ def train_on(ingested: Ingested, parameters: TrainParameters, drift: DriftReport
         seconds["search"] = time.monotonic() - started
 
         started = time.monotonic()
-        evaluation = evaluate(dataset, space, outcome.end, run, ingested.folds)
-        registered = register(tracking, evaluation.winner, dataset, name)
-        seconds["evaluate"] = time.monotonic() - started
+        selection = select(dataset, space, outcome.end, run, ingested.folds)
+        registered = register(tracking, selection.winner, dataset, name)
+        seconds["select"] = time.monotonic() - started
         if outcome.stacks:
             _log_cost(run, outcome, seconds)
     return TrainReport(
         dataset=dataset,
         run=run,
         outcome=outcome,
-        evaluation=evaluation,
+        selection=selection,
         registered=registered,
         seconds=seconds,
     )

@@ -12,8 +12,8 @@ from flows.compute.stack_training import StackAssignment, train_assignment
 from flows.compute.stacking import pack
 from flows.data.splitting import SplitParameters
 from flows.data.store import Dataset, open_dataset
-from flows.evaluate import measure_on_test
 from flows.ranking import objective, rank
+from flows.select import measure_on_test
 from flows.spaces import bundled_spaces, expand, load_space
 from flows.tracking.search_runs import finished_trials, search_run
 from flows.tracking.store import Tracking

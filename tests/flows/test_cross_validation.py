@@ -228,14 +228,14 @@ def test_of_seeds_alone_the_best_trial_of_the_best_configuration_is_registered(c
 
     report = search(cluster, tmp_path, space, data="diabetes")
 
-    best, other = report.evaluation.ranked
+    best, other = report.selection.ranked
     assert report.outcome.trained == 6
     assert report.outcome.refit is None
     assert best.metrics["val/rmse"] < other.metrics["val/rmse"]
-    assert report.evaluation.winner.metrics["val/rmse"] == min(member.metrics["val/rmse"] for member in best.members)
+    assert report.selection.winner.metrics["val/rmse"] == min(member.metrics["val/rmse"] for member in best.members)
     assert {member.params["fold"] for member in best.members} == {"0"}
     version = report.run.tracking.client().get_model_version("diabetes", str(report.registered.version))
-    assert version.run_id == report.evaluation.winner.run_id
+    assert version.run_id == report.selection.winner.run_id
     with get_client(sync_client=True) as prefect:
         wanted = ArtifactFilter(key=ArtifactFilterKey(any_=["leaderboard"]))
         [table] = prefect.read_artifacts(artifact_filter=wanted, sort=ArtifactSort.CREATED_DESC, limit=1)

@@ -12,10 +12,10 @@ from flows.compute.pruning import Pruning, SeenTrial
 from flows.compute.stack_training import StackAssignment, StackOutcome, train_assignment
 from flows.data.store import Dataset
 from flows.errors import RunFailedError
-from flows.evaluate import evaluate
 from flows.parameters import Halving, Median, Space, StopRule
 from flows.ranking import objective
 from flows.search import SearchEnd
+from flows.select import select
 from flows.terminal import leaderboard, summary
 from flows.tracking import tags
 from flows.tracking.search_runs import SearchRun, finished_trials, search_key, search_run
@@ -167,7 +167,7 @@ def test_a_pruned_trial_does_not_win_though_all_others_diverged(wine: Dataset, t
     space = Space.model_validate({"grid": grid, "stop": HALVING})
 
     with pytest.raises(RunFailedError, match="all trials that were not pruned diverged, and 5 that were pruned"):
-        evaluate(wine.reference, space, SearchEnd(), run)
+        select(wine.reference, space, SearchEnd(), run)
 
 
 SPACE_FILE = """
@@ -224,10 +224,10 @@ def test_a_search_prunes_within_and_across_its_stacks_and_says_what_it_saved(
     pruned = sum(end < 9 for end in ends.values())
     assert (parent.data.metrics["epochs/trained"], parent.data.metrics["epochs/full"]) == (spent, 24 * 9)
     assert f"{pruned} pruned, {spent} of 216 epochs trained." in summary(report, 1.0)
-    assert report.evaluation.winner.pruned_at is None
-    ranked = [record.pruned_at is not None for record in report.evaluation.ranked]
+    assert report.selection.winner.pruned_at is None
+    ranked = [record.pruned_at is not None for record in report.selection.ranked]
     assert ranked == sorted(ranked)
-    table = leaderboard(report.evaluation, "wine", with_epochs=True)
+    table = leaderboard(report.selection, "wine", with_epochs=True)
     [trained_column] = [list(column.cells) for column in table.columns if column.header == "trained"]
     assert trained_column[0] == "9"
     assert "3, pruned" in trained_column
@@ -242,15 +242,15 @@ def test_a_search_prunes_within_and_across_its_stacks_and_says_what_it_saved(
     again = run_train(cluster, tmp_path, SPACE_FILE)
     assert again.outcome.trained == 0
     assert {run.info.run_id: run.info.end_time for run in client.search_runs([experiment])} == before
-    assert [one.key for one in again.evaluation.ranked] == [one.key for one in report.evaluation.ranked]
-    assert again.evaluation.test == report.evaluation.test
+    assert [one.key for one in again.selection.ranked] == [one.key for one in report.selection.ranked]
+    assert again.selection.test == report.selection.test
 
     full = run_train(cluster, tmp_path, SPACE_FILE.partition("stop:")[0])
     assert full.run.run_id != report.run.run_id
     assert full.outcome.trained == pruned
     assert "epochs/trained" not in client.get_run(full.run.run_id).data.metrics
     assert not any("epochs trained" in line for line in summary(full, 1.0))
-    assert all(record.pruned_at is None for record in full.evaluation.ranked)
+    assert all(record.pruned_at is None for record in full.selection.ranked)
 
 
 def test_a_space_with_a_rule_reads_as_the_documents_say() -> None:

@@ -106,9 +106,7 @@ def test_the_rmse_that_decides_is_the_one_on_the_test_rows_in_the_unit_of_the_ta
 
     report: RetrainReport = state.result()
     assert state.name == "Promoted"
-    assert report.decision.over_baseline.challenger == pytest.approx(
-        report.train.evaluation.test["test/rmse"], rel=1e-5
-    )
+    assert report.decision.over_baseline.challenger == pytest.approx(report.train.selection.test["test/rmse"], rel=1e-5)
     assert 40 < report.decision.over_baseline.challenger < report.decision.over_baseline.other < 100
 
 
@@ -125,7 +123,7 @@ def test_models_of_several_labels_are_judged_by_the_labels_they_have_right() -> 
 
     report: RetrainReport = state.result()
     assert "accuracy of labels" in report.decision.reason
-    right = 1 - report.train.evaluation.test["test/hamming_loss"]
+    right = 1 - report.train.selection.test["test/hamming_loss"]
     assert report.decision.over_champion is not None
     assert report.decision.over_champion.challenger == pytest.approx(right)
     assert report.decision.over_baseline.other < right

@@ -12,8 +12,8 @@ from backprop import Backend, Network, load_weights
 from flows.compute.stack_training import samples_of
 from flows.data.sources import open_source
 from flows.data.store import Dataset, raw_test_rows
-from flows.evaluate import Evaluation, measure_on_test, outputs_of
 from flows.ranking import Candidate
+from flows.select import Selection, measure_on_test, outputs_of
 from flows.terminal import leaderboard
 from flows.tracking.registry import load_registered, register_winner
 from flows.tracking.search_runs import TrialRecord, search_run
@@ -127,7 +127,7 @@ def test_images_of_bytes_are_trained_measured_and_served_to_the_same_numbers(
     path = tracking.client().download_artifacts(winner.run_id, "weights.safetensors", str(tmp_path))
     architecture, parameters = load_weights(Path(path))
     network = Network(architecture, Backend(np))
-    monkeypatch.setattr("flows.evaluate.ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("flows.select.ROWS_AT_ONCE", 7)
     found = outputs_of(network, parameters, samples_of(images.test, images))
     prepared = images.preparation.transform_features(raw_test_rows(images))
     np.testing.assert_allclose(found, network.predict(parameters, prepared)[0], rtol=1e-4)
@@ -138,7 +138,7 @@ def test_the_leaderboard_shows_what_is_of_all_targets(linnerud: Dataset, trackin
     test = measured(linnerud, tracking, winner)
 
     best = Candidate(winner.name, "key", (winner,))
-    found = Evaluation(metric="val/rmse", ranked=(best,), diverged=(), winner=winner, test=test)
+    found = Selection(metric="val/rmse", ranked=(best,), diverged=(), winner=winner, test=test)
     table = leaderboard(found, "linnerud")
 
     headers = [str(column.header) for column in table.columns]
@@ -150,7 +150,7 @@ def test_the_leaderboard_shows_mean_and_deviation_of_several_trials_and_what_the
 ) -> None:
     records = [winner_on(wine, tracking, seed=seed) for seed in (0, 1, 2)]
     best = Candidate("best", "key", tuple(records))
-    found = Evaluation(metric="val/accuracy", ranked=(best,), diverged=(), winner=records[0], test={})
+    found = Selection(metric="val/accuracy", ranked=(best,), diverged=(), winner=records[0], test={})
     table = leaderboard(found, "wine")
 
     shown = {str(column.header): next(iter(column.cells)) for column in table.columns}

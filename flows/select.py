@@ -1,4 +1,4 @@
-"""The `evaluate` flow: rank the configurations of a search by validation, measure the winner once on test."""
+"""The `select` flow: rank the configurations of a search by validation, measure the winner once on test."""
 
 import tempfile
 from pathlib import Path
@@ -29,7 +29,7 @@ ROWS_AT_ONCE = 2**14
 """Test rows that go through a network together."""
 
 
-class Evaluation(BaseModel):
+class Selection(BaseModel):
     """The configurations of a search from the best to the worst.
 
     Attributes
@@ -54,14 +54,14 @@ class Evaluation(BaseModel):
     test: dict[str, float]
 
 
-@flow(name="evaluate", flow_run_name="evaluate {dataset.name}", persist_result=False)
-def evaluate(
+@flow(name="select", flow_run_name="select {dataset.name}", persist_result=False)
+def select(
     dataset: DatasetReference,
     space: Space,
     end: SearchEnd,
     run: SearchRun,
     folds: tuple[DatasetReference, ...] = (),
-) -> Evaluation:
+) -> Selection:
     """Rank the configurations of a search and measure the winner on the test rows, which nothing has seen before.
 
     Raises
@@ -97,7 +97,7 @@ def evaluate(
     if space.stop is not None:
         _log_epochs(run, candidates)
     _publish(ranked, goal, dataset.name, with_epochs=space.stop is not None)
-    return Evaluation(
+    return Selection(
         metric=goal.metric,
         ranked=tuple(ranked),
         diverged=tuple(candidate for candidate in candidates if candidate.diverged_at is not None),
