@@ -19,7 +19,7 @@ demo: $(VENV)/.installed  ## Train 24 networks on digits and show what came of i
 	PREFECT_HOME=$(CURDIR)/.demo/prefect $(BIN)/backprop train --data digits --space quick
 
 test: $(VENV)/.installed-dev  ## Run all tests
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/.installed-dev  ## Check style and types
 	$(BIN)/ruff check .

@@ -19,6 +19,8 @@ os.environ.update(
     DO_NOT_TRACK="1",
     MLFLOW_DISABLE_TELEMETRY="true",
     MLFLOW_LOGGING_LEVEL="WARNING",
+    # Five processes more for each MLflow server, which run jobs for language models.
+    MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
 )
 
 from collections.abc import Iterator  # noqa: E402 - see above

@@ -51,7 +51,12 @@ class Service(ABC):
             self._process = subprocess.Popen(  # noqa: S603 - our own commands
                 self.command(),
                 cwd=self._directory,
-                env={**os.environ, "PREFECT_HOME": str(self._directory / "prefect")},
+                env={
+                    **os.environ,
+                    "PREFECT_HOME": str(self._directory / "prefect"),
+                    # Five processes more for each MLflow server, which run jobs for language models.
+                    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+                },
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
