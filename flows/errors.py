@@ -25,6 +25,10 @@ class SpaceError(InputError):
     """A search space that is not valid: an unknown name, a wrong value or no trials at all."""
 
 
+class RunError(InputError):
+    """A run that was asked for and is of no use: there is none, or it is not a trial that finished with its facts."""
+
+
 class ClusterError(InputError):
     """A Dask scheduler that does not answer or has no workers."""
 

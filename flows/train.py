@@ -18,8 +18,9 @@ from flows.select import Selection, select
 from flows.spaces import load_space
 from flows.tracking.data_reports import log_drift, log_validation
 from flows.tracking.registry import RegisteredVersion, check_model_name, register_winner
-from flows.tracking.search_runs import SearchRun, TrialRecord, search_run
+from flows.tracking.search_runs import SearchRun, TrialRecord, log_command, search_run
 from flows.tracking.store import Tracking, open_tracking
+from flows.train_command import train_command
 
 
 class TrainReport(BaseModel):
@@ -114,6 +115,7 @@ def train_on(ingested: Ingested, parameters: TrainParameters, drift: DriftReport
     tracking = open_tracking(parameters.experiment_for(dataset.name), one_machine=parameters.compute.scheduler is None)
     seconds = {}
     with search_run(tracking, opened, parameters.space, space) as run:
+        log_command(run, train_command(parameters, opened.uri))
         log_validation(run, ingested.report)
         if drift is not None:
             log_drift(tracking, run.run_id, drift)

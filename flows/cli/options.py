@@ -60,6 +60,8 @@ def settle_settings(verbose: bool) -> None:
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
     # Of a server MLflow would print two lines for every run that ends.
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    # A trial's weights are a few kilobytes, and the bar would be in the way of ours.
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     if verbose:
         return
     # The terminal is the progress bar's; the run's logs are on its Prefect page all the same.

@@ -22,6 +22,7 @@ from flows.compute.pruning import Pruner, Pruning, PruningState, SeenTrial, seen
 from flows.compute.resumable_training import ResumableTraining
 from flows.compute.saved_stack import SavedStack, SavedStacks
 from flows.data.store import Dataset, DatasetReference, SplitArrays, open_dataset
+from flows.environment import environment_of
 from flows.ranking import objective
 from flows.tracking.outages import patiently
 from flows.tracking.search_runs import SearchRun, metric_curves, stack_runs
@@ -146,7 +147,14 @@ def train_assignment(assignment: StackAssignment) -> StackOutcome:
         pruner = _pruner(assignment, trials, dataset, before, saved)
         training = ResumableTraining(trials, dataset.task, _samples(assignment.dataset), backend, pruner, saved)
         with TrialRuns(
-            assignment.run, assignment.name, dataset, trials, assignment.varying, unfinished, training.news
+            assignment.run,
+            assignment.name,
+            dataset,
+            trials,
+            assignment.varying,
+            unfinished,
+            training.news,
+            environment_of(backend),
         ) as runs:
             keeper = _Keeper(files, assignment, training, runs, pruner)
             announcer = Announcer(assignment.progress_topic, objective(dataset.task), dataset.preparation.metric_unit)

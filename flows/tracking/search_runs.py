@@ -105,6 +105,11 @@ def search_key(dataset: Dataset, space: Space) -> str:
     return canonical_digest([dataset.reference.digest, space.asked(), SHUFFLE_SEED, DTYPE])
 
 
+def log_command(run: SearchRun, command: str) -> None:
+    """Write on a search's run the command that trains it, which also ingests its data again."""
+    run.tracking.client().set_tag(run.run_id, tags.COMMAND, command)
+
+
 def reopen(run: SearchRun) -> None:
     """Set a search's run to RUNNING: it has trials to train, perhaps after it ended once."""
     client = run.tracking.client()

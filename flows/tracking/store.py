@@ -38,6 +38,13 @@ def tracking_uri() -> str:
     return uri
 
 
+def existing_store() -> str | None:
+    """Return where runs are recorded, or None if nothing ever was: to look for a run makes no store."""
+    uri = tracking_uri()
+    path = uri.removeprefix("sqlite:///")
+    return None if path != uri and path != ":memory:" and not Path(path).exists() else uri
+
+
 def open_tracking(experiment: str, one_machine: bool = False) -> Tracking:
     """Create the store and the experiment if they are missing.
 

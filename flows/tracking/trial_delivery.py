@@ -4,6 +4,7 @@ Every call may be made again after one that failed half-way, by this process or 
 it is made, a point is the same point however often it is told, and what a run already shows is not told again.
 """
 
+import hashlib
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
@@ -14,6 +15,7 @@ from mlflow.utils.validation import MAX_METRICS_PER_BATCH
 
 from backprop.reports import Reason
 from flows.data.store import Dataset
+from flows.environment import Environment
 from flows.parameters import OPTIMIZER_NUMBERS
 from flows.tracking import tags
 from flows.tracking.artifacts import local_directory
@@ -44,6 +46,8 @@ class TrialDelivery:
         The hyperparameters that differ within the search; they make the runs' names.
     unfinished : mapping of str to str
         Runs to go on with, by trial key: of an earlier attempt.
+    environment : Environment, optional
+        Where the trials are trained; left out if they are not.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class TrialDelivery:
         trials: Sequence[PlannedTrial],
         varying: frozenset[str],
         unfinished: Mapping[str, str],
+        environment: Environment | None = None,
     ) -> None:
         self._client = run.tracking.client()
         self._run = run
@@ -62,6 +67,7 @@ class TrialDelivery:
         self._trials = trials
         self._varying = varying
         self._unfinished = dict(unfinished)
+        self._environment = None if environment is None else environment.model_dump_json(exclude_none=True)
         self._inputs = dataset_inputs(dataset, ("training", "validation"))
         self._creation_failed = False
         self._run_ids: dict[int, str] = {}
@@ -69,6 +75,7 @@ class TrialDelivery:
         self._shown: dict[int, int] = {}
         self._without_inputs: set[int] = set()
         self._without_params: set[int] = set()
+        self._told_at_end: dict[int, list[RunTag]] = {}
 
     def is_open(self, place: int) -> bool:
         """Return whether a trial has a run that knows its dataset."""
@@ -104,8 +111,10 @@ class TrialDelivery:
     def finish(self, place: int, points: Sequence[Point], end: TrialEnd) -> None:
         """Deliver what is left of a trial and its weights, and end its run."""
         self._log_weights(place, end.weights)
-        ended_early = _ENDED_EARLY.get(end.reason)
-        self.tell(place, points, [RunTag(ended_early, str(end.epoch))] if ended_early else ())
+        told = [RunTag(tags.WEIGHTS_DIGEST, file_digest(end.weights)), *self._told_at_end.get(place, ())]
+        if end.reason in _ENDED_EARLY:
+            told.append(RunTag(_ENDED_EARLY[end.reason], str(end.epoch)))
+        self.tell(place, points, told)
         self._client.set_terminated(self._run_ids[place], status="FINISHED")
 
     def abandon(self, place: int, points: Sequence[Point], status: str, reason: str) -> None:
@@ -129,6 +138,7 @@ class TrialDelivery:
                 tags.STACK: self._stack,
                 tags.DATASET: self._dataset.reference.name,
                 tags.DATASET_DIGEST: self._dataset.reference.digest,
+                **({tags.ENVIRONMENT: self._environment} if self._environment is not None else {}),
             },
         )
         self._creation_failed = False
@@ -145,6 +155,10 @@ class TrialDelivery:
             self._client.set_tag(run_id, tags.STACK, self._stack)
         if tags.FAILURE in found.data.tags:
             self._client.delete_tag(run_id, tags.FAILURE)
+        began_in = found.data.tags.get(tags.ENVIRONMENT)
+        if self._environment is not None and began_in != self._environment:
+            name = tags.ENVIRONMENT if began_in is None else tags.RESUMED_IN
+            self._told_at_end[place] = [RunTag(name, self._environment)]
         steps = (point.step for name in found.data.metrics for point in self._client.get_metric_history(run_id, name))
         self._shown[place] = max(steps, default=0)
         if found.inputs is None or not found.inputs.dataset_inputs:
@@ -165,6 +179,12 @@ class TrialDelivery:
         # MLflow would look the run up again to find this directory, and do the same.
         directory.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(weights, directory / WEIGHTS_FILE)
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _batches(points: Sequence[Point]) -> Iterator[list[Metric]]:

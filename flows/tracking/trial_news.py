@@ -1,11 +1,13 @@
 """What MLflow has yet to hear of a trial: kept while it cannot be told, and with a checkpoint in case it never is."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from backprop.reports import Reason
+from backprop.reports import EpochReport, Reason
 
 
 class Point(NamedTuple):
@@ -18,6 +20,19 @@ class Point(NamedTuple):
     value: float
     timestamp: int
     step: int
+
+
+def measured_in(report: EpochReport, rmse_unit: float) -> Iterator[tuple[int, str, float]]:
+    """Yield what runs are told of an epoch: the place of a trial, the metric and its value.
+
+    The RMSE is scaled back to the target's unit, if there is one target: of several it is in standard deviations.
+    A number that is not finite is not a metric: MLflow would store infinity as 1.8e308, so a divergence is a tag.
+    """
+    for name, values in report.metrics.items():
+        unit = rmse_unit if name.endswith("/rmse") else 1.0
+        for place, value in zip(report.trials, values, strict=True):
+            if np.isfinite(value):
+                yield place, name, float(value) * unit
 
 
 class TrialEnd(BaseModel):

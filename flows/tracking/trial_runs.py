@@ -10,14 +10,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import numpy as np
-
 from backprop import EpochReport, Finished, save_weights
 from flows.data.store import Dataset
+from flows.environment import Environment
 from flows.tracking.outages import PATIENCE, Outage, disk_full_explained, passes
 from flows.tracking.search_runs import SearchRun
 from flows.tracking.trial_delivery import WEIGHTS_FILE, TrialDelivery
-from flows.tracking.trial_news import Point, TrialEnd, TrialNews
+from flows.tracking.trial_news import Point, TrialEnd, TrialNews, measured_in
 from flows.trials import PlannedTrial
 
 FLUSH_SECONDS = 1.0
@@ -67,6 +66,8 @@ class TrialRuns:
         Runs of an earlier attempt to go on with, by trial key.
     news : iterable of TrialNews
         What an earlier attempt could not deliver.
+    environment : Environment, optional
+        Where the trials are trained, which their runs then say.
 
     Attributes
     ----------
@@ -82,9 +83,10 @@ class TrialRuns:
         varying: frozenset[str],
         unfinished: Mapping[str, str] | None = None,
         news: Iterable[TrialNews] = (),
+        environment: Environment | None = None,
     ) -> None:
         self._uri = run.tracking.uri
-        self._delivery = TrialDelivery(run, stack, dataset, trials, varying, unfinished or {})
+        self._delivery = TrialDelivery(run, stack, dataset, trials, varying, unfinished or {}, environment)
         self._dataset = dataset
         self.trials = tuple(trials)
         known = {one.key: one for one in news}
@@ -126,9 +128,6 @@ class TrialRuns:
     def record(self, report: EpochReport) -> None:
         """Take an epoch's metrics, and the weights of the trials that it finished.
 
-        The RMSE is scaled back to the target's unit, if there is one target: of several it is in standard deviations.
-        A number that is not finite is not a metric: MLflow would store infinity as 1.8e308, so a divergence is a tag.
-
         Raises
         ------
         Exception
@@ -139,11 +138,8 @@ class TrialRuns:
         now = int(time.time() * 1000)
         ends = {finished.trial: self._end(finished, report.epoch) for finished in report.finished}
         with self._lock:
-            for name, values in report.metrics.items():
-                unit = self._dataset.preparation.metric_unit if name.endswith("/rmse") else 1.0
-                for place, value in zip(report.trials, values, strict=True):
-                    if np.isfinite(value):
-                        self._buffers[place].points.append(Point(name, float(value) * unit, now, report.epoch))
+            for place, name, value in measured_in(report, self._dataset.preparation.metric_unit):
+                self._buffers[place].points.append(Point(name, value, now, report.epoch))
             for place, end in ends.items():
                 self._buffers[place].end = end
         if ends:
