@@ -64,6 +64,11 @@ class Samples:
     def __len__(self) -> int:
         return len(self.x)
 
+    def first(self, rows: int) -> "Samples":
+        """Return views of so many of the samples, from the first, or of all."""
+        weights = None if self.weights is None else self.weights[:rows]
+        return replace(self, x=self.x[:rows], y=self.y[:rows], weights=weights)
+
 
 def one_hot(codes: HostArray, classes: int, dtype: str = "float32") -> HostArray:
     """Return (N, classes) rows with a single 1 at each of the (N,) integer codes.

@@ -340,6 +340,12 @@ class ComputeParameters(Strict):
         allow_inf_nan=False,
         description="Least seconds between two checkpoints of a stack, from which a killed search goes on",
     )
+    stack_seconds: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Most seconds that a stack trains, about, so that results come as often; as it packs best if empty",
+    )
 
 
 class IngestParameters(Strict):

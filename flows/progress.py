@@ -26,7 +26,7 @@ class SearchProgress(BaseModel):
     best : float or None
         The best score so far, None before the first.
     share : float
-        Part of this search's work that is done, by multiplications: trials of a stack all finish at its end.
+        Part of this search's work that is done, in the unit of its `Paces`: trials of a stack all finish at its end.
     seconds : float
         Since the first stack was submitted.
     """
@@ -113,12 +113,12 @@ class ProgressCount:
     A stack that was tried again announces trials, and work, that it had announced before: trials count once.
     """
 
-    def __init__(self, listener: ProgressListener, begin: SearchProgress, goal: Objective, work: int) -> None:
+    def __init__(self, listener: ProgressListener, begin: SearchProgress, goal: Objective, work: float) -> None:
         self._listener, self._goal, self._work = listener, goal, work
         self._begin = begin
         self._started = time.monotonic()
         self._lock = threading.Lock()
-        self._done = 0
+        self._done = 0.0
         self._best = begin.best
         self._finished: set[str] = set()
         self._diverged: set[str] = set()

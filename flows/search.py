@@ -17,11 +17,13 @@ from pydantic import BaseModel, ConfigDict
 from flows.compute.clusters import connect, slots, task_runner
 from flows.compute.devices import DeviceFacts, smallest_device
 from flows.compute.lease import SEARCH, Lease, LeaseFiles
+from flows.compute.paces import Paces
 from flows.compute.pruning import Pruning, deal, seen_trial
 from flows.compute.saved_stack import SavedStacks, StackFacts
 from flows.compute.stack_runs import StackRuns
 from flows.compute.stack_training import StackAssignment, StackOutcome
-from flows.compute.stacking import pack, work
+from flows.compute.stacking import pack
+from flows.compute.worker_probes import WorkerPaces
 from flows.data.store import Dataset, DatasetReference, open_dataset
 from flows.errors import RunFailedError
 from flows.parameters import ComputeParameters, Space, StopRule
@@ -158,6 +160,13 @@ class _Training:
     failed: dict[str, str] = field(default_factory=dict)
     trained: int = 0
 
+    def __post_init__(self) -> None:
+        self._paces = WorkerPaces(self.datasets, self.compute, self._warn)
+
+    def _warn(self, text: str) -> None:
+        get_run_logger().warning("%s", text)
+        self.listener.warned(text)
+
     def finished(self) -> dict[str, TrialRecord]:
         """Return the finished trials by key, those of other searches on the same datasets included."""
         return finished_on(self.run.tracking, self.datasets, search=self.run)
@@ -181,10 +190,12 @@ class _Training:
             # A cut then parts no bracket that it need not, and a piece has all sorts of trials to compare.
             remaining.sort(key=lambda trial: (pruning.brackets[trial.key], trial.key))
         saved = SavedStacks(self.datasets[0], self.run).all()
-        stacks = _plan_stacks(saved, remaining, slots(client), facts)
-        assignments = self._assign(stacks, pruning)
+        width = slots(client)
+        paces = self._paces.of(remaining, client, width, facts)
+        stacks = _plan_stacks(saved, remaining, width, facts, paces, self.compute.stack_seconds)
+        assignments = self._assign(stacks, pruning, paces)
         with ProgressArtifact(self.listener) as published:
-            count = ProgressCount(published, begin, self.goal, sum(stack.work for stack in stacks))
+            count = ProgressCount(published, begin, self.goal, sum(stack.work(paces) for stack in stacks))
             with _heard(client, assignments[0].progress_topic, count):
                 stack_runs = StackRuns(client, assignments, count.stacks_changed)
                 self.outcomes += stack_runs.to_end()
@@ -202,7 +213,7 @@ class _Training:
         )
         return Pruning(rule=rule, brackets=brackets, earlier=tuple(earlier))
 
-    def _assign(self, stacks: list["_PlannedStack"], pruning: Pruning | None) -> list[StackAssignment]:
+    def _assign(self, stacks: list["_PlannedStack"], pruning: Pruning | None, paces: Paces) -> list[StackAssignment]:
         runs = unfinished_runs(self.run)
         return [
             StackAssignment(
@@ -216,6 +227,7 @@ class _Training:
                 pruning=pruning,
                 checkpoint_seconds=self.compute.checkpoint_seconds,
                 unfinished={trial.key: runs[trial.key] for trial in stack.trials if trial.key in runs},
+                paces=paces.of(stack.trials),
             )
             for place, stack in enumerate(stacks)
         ]
@@ -243,27 +255,34 @@ class _PlannedStack:
     trials: list[PlannedTrial]
     saved: StackFacts | None = None
 
-    @property
-    def work(self) -> int:
-        """What is left to do, in the unit of `work`."""
+    def work(self, paces: Paces) -> float:
+        """Return what is left to do."""
         done = [0 if self.saved is None else self.saved.epochs_done(trial) for trial in self.trials]
-        return sum(work(trial, after=epochs) for trial, epochs in zip(self.trials, done, strict=True))
+        return sum(paces.work(trial, after=epochs) for trial, epochs in zip(self.trials, done, strict=True))
 
 
 def _plan_stacks(
-    files: list[StackFacts], remaining: list[PlannedTrial], slots: int, facts: DeviceFacts
+    files: list[StackFacts],
+    remaining: list[PlannedTrial],
+    slots: int,
+    facts: DeviceFacts,
+    paces: Paces,
+    most_seconds: float | None,
 ) -> list[_PlannedStack]:
-    """Return the stacks of the trials that are left: those that were saved first, as they were, then the others.
+    """Return the stacks of the trials that are left, the longest first: those that were saved as they were, and others.
 
     Of a trial that is in several files, the newest counts.
     """
     left = {trial.key: trial for trial in remaining}
-    stacks = []
+    saved = []
     for file in files:
         mine = [left.pop(trial.key) for trial in file.trials if trial.key in file.keys and trial.key in left]
         if mine:
-            stacks.append(_PlannedStack(mine, file))
-    return [*stacks, *(_PlannedStack(trials) for trials in pack(list(left.values()), slots, facts))]
+            saved.append(_PlannedStack(mine, file))
+    beside = [stack.work(paces) for stack in saved]
+    packed = pack(list(left.values()), slots, facts, paces, beside=beside, most_seconds=most_seconds)
+    stacks = [*saved, *(_PlannedStack(trials) for trials in packed)]
+    return sorted(stacks, key=lambda stack: stack.work(paces), reverse=True)
 
 
 @contextmanager

@@ -8,7 +8,9 @@ from rich.table import Table
 
 from backprop import select_backend
 from flows.compute.devices import local_device, local_workers
-from flows.compute.estimate import SearchEstimate, StackEstimate, estimate_search
+from flows.compute.estimate import SearchEstimate, StackEstimate, estimate_search, paces_here
+from flows.compute.paces import Paces
+from flows.compute.probe import is_worth_it
 from flows.compute.stacking import pack
 from flows.configurations import configurations
 from flows.data.preview import find_shape
@@ -65,8 +67,12 @@ def run_show(
     ]
     compute = parameters.compute
     slots = local_workers(compute)
-    stacks = pack(trained, slots, local_device(compute))
-    estimate = estimate_search(stacks, trained_on, slots, select_backend(compute.device))
+    device = local_device(compute)
+    paces = paces_here(trained, trained_on, select_backend(compute.device), device.stack_trials)
+    # As the search does, which asks its workers only where it is worth it.
+    asks = compute.stack_seconds is not None or is_worth_it(trained, trained_on.rows["train"])
+    stacks = pack(trained, slots, device, paces if asks else Paces(), most_seconds=compute.stack_seconds)
+    estimate = estimate_search(stacks, trained_on, slots, paces)
     if as_json:
         print_json(facts(space, trials, planned) | cost_facts(shape, ingested, estimate))
         return

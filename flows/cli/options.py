@@ -29,6 +29,10 @@ SplitColumn = Annotated[
     str | None, typer.Option(help="Column of the groups, of the time, or of train, validation and test.")
 ]
 SplitSeed = Annotated[int, typer.Option(help="Draws the rows, or the groups.")]
+StackSeconds = Annotated[
+    float | None,
+    typer.Option(help="Most seconds that a stack trains, about: its trials end together. No limit if not given."),
+]
 Target = Annotated[
     list[str] | None,
     typer.Option(help="Target column; several for several quantities or labels. None where the data brings it."),

@@ -14,6 +14,7 @@ from flows.cli.options import (
     SplitBy,
     SplitColumn,
     SplitSeed,
+    StackSeconds,
     Target,
     Task,
     Test,
@@ -50,6 +51,7 @@ def show_space(
     workers: Workers = None,
     worker_memory: WorkerMemory = None,
     device: Device = "auto",
+    stack_seconds: StackSeconds = None,
     datasets: Datasets = "datasets",
     show_all: Annotated[bool, typer.Option("--all", help="Show every trial and stack, not only the first.")] = False,
     as_json: AsJson = False,
@@ -83,7 +85,12 @@ def show_space(
                 "test": test,
                 "seed": split_seed,
             },
-            compute={"workers": workers, "worker_memory": worker_memory, "device": device},
+            compute={
+                "workers": workers,
+                "worker_memory": worker_memory,
+                "device": device,
+                "stack_seconds": stack_seconds,
+            },
         )
         run_show(console, space, parameters, as_json=as_json, show_all=show_all)
 

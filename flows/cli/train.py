@@ -13,6 +13,7 @@ from flows.cli.options import (
     SplitBy,
     SplitColumn,
     SplitSeed,
+    StackSeconds,
     Target,
     Task,
     Test,
@@ -56,6 +57,7 @@ def train(
     checkpoint_seconds: Annotated[
         float, typer.Option(help="Least seconds between two checkpoints of a stack, for a search that is killed.")
     ] = 30.0,
+    stack_seconds: StackSeconds = None,
     experiment: Annotated[str | None, typer.Option(help="MLflow experiment; the dataset's name if not given.")] = None,
     model: Annotated[str | None, typer.Option(help="Registered model; the experiment's name if not given.")] = None,
     datasets: Datasets = "datasets",
@@ -90,6 +92,7 @@ def train(
                 "scheduler": scheduler,
                 "device": device,
                 "checkpoint_seconds": checkpoint_seconds,
+                "stack_seconds": stack_seconds,
             },
         )
         _check_early(parameters)

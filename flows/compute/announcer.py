@@ -8,7 +8,7 @@ from distributed import get_worker
 
 from backprop import EpochReport
 from backprop.reports import Reason
-from flows.compute.stacking import epoch_work, work
+from flows.compute.paces import Paces
 from flows.compute.worker_news import WorkerNews
 from flows.ranking import Objective
 from flows.tracking.trial_news import TrialNews
@@ -28,12 +28,14 @@ class Announcer:
         Picks the score.
     metric_unit : float
         What an RMSE is multiplied with to be in the unit of the target.
+    paces : Paces
+        What the work of the stack's trials is counted in.
     """
 
-    def __init__(self, topic: str, goal: Objective, metric_unit: float) -> None:
-        self._topic, self._goal = topic, goal
+    def __init__(self, topic: str, goal: Objective, metric_unit: float, paces: Paces) -> None:
+        self._topic, self._goal, self._paces = topic, goal, paces
         self._unit = metric_unit if goal.metric.endswith("/rmse") else 1.0
-        self._work = 0
+        self._work = 0.0
         self._best: float | None = None
         self._ended: dict[str, Reason] = {}
         self._next = time.monotonic() + ANNOUNCE_SECONDS
@@ -46,11 +48,11 @@ class Announcer:
 
     def trained(self, trials: Sequence[PlannedTrial], report: EpochReport) -> None:
         """Take an epoch of a stack, and send what there is if it is time."""
-        self._work += sum(epoch_work(trials[place]) for place in report.trials)
+        self._work += sum(self._paces.epoch(trials[place]) for place in report.trials)
         for done in report.finished:
             self._ended[trials[done.trial].key] = done.reason
             # What a trial that ends early is spared is done too.
-            self._work += work(trials[done.trial], after=report.epoch)
+            self._work += self._paces.work(trials[done.trial], after=report.epoch)
         scores = report.metrics[self._goal.metric]
         finite = scores[np.isfinite(scores)] * self._unit
         if len(finite):
@@ -71,7 +73,7 @@ class Announcer:
                 best=self._best,
             )
             get_worker().log_event(self._topic, news.model_dump(mode="json"))
-        self._work, self._best, self._ended = 0, None, {}
+        self._work, self._best, self._ended = 0.0, None, {}
         self._next = time.monotonic() + ANNOUNCE_SECONDS
 
     def _ended_as(self, reason: Reason) -> tuple[str, ...]:

@@ -41,12 +41,15 @@ class DeviceFacts(BaseModel):
         Most bytes of a stack: parameters, optimisers' memories and gradients.
     stack_trials : int
         Most trials of a stack.
+    in_turn : bool
+        Whether the trials of a stack train one after another, so that it takes as long as all of them: on a CPU.
     """
 
     model_config = ConfigDict(frozen=True)
 
     stack_bytes: int
     stack_trials: int
+    in_turn: bool
 
 
 def device_facts(device: Device, dask_worker: Worker) -> DeviceFacts:
@@ -79,11 +82,13 @@ def local_device(compute: ComputeParameters) -> DeviceFacts:
 def _facts(backend: Backend, memory_limit: int | None) -> DeviceFacts:
     if backend.name == "numpy":
         limit = memory_limit or UNLIMITED_BYTES
-        return DeviceFacts(stack_bytes=int(CPU_SHARE * limit), stack_trials=CPU_TRIALS)
+        return DeviceFacts(stack_bytes=int(CPU_SHARE * limit), stack_trials=CPU_TRIALS, in_turn=True)
     # The backend's array module is CuPy here.
     free, _ = backend.xp.cuda.runtime.memGetInfo()
     multiprocessors = backend.xp.cuda.Device().attributes["MultiProcessorCount"]
-    return DeviceFacts(stack_bytes=int(GPU_SHARE * free), stack_trials=TRIALS_PER_MULTIPROCESSOR * multiprocessors)
+    return DeviceFacts(
+        stack_bytes=int(GPU_SHARE * free), stack_trials=TRIALS_PER_MULTIPROCESSOR * multiprocessors, in_turn=False
+    )
 
 
 def smallest_device(client: Client, device: Device) -> DeviceFacts:
@@ -101,4 +106,5 @@ def smallest_device(client: Client, device: Device) -> DeviceFacts:
     return DeviceFacts(
         stack_bytes=min(worker.stack_bytes for worker in facts.values()),
         stack_trials=min(worker.stack_trials for worker in facts.values()),
+        in_turn=all(worker.in_turn for worker in facts.values()),
     )

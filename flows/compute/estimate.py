@@ -1,44 +1,24 @@
-"""How long a search will take and how much memory: measured on a few minibatches of every kind of stack.
+"""How long a search will take and how much memory: from how long an epoch of every kind of trial takes.
 
 An estimate of the training alone. Starting the workers and recording the trials come on top, and workers that
 train beside each other share the memory of the machine, which the probe has for itself.
 """
 
 import heapq
-import time
-from collections import defaultdict
 from collections.abc import Sequence
-from contextlib import nullcontext
-from typing import NamedTuple
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict
-from threadpoolctl import threadpool_limits
 
-from backprop import Architecture, Samples, Stack, Training, Trial, one_hot
+from backprop import Architecture
 from backprop.backend import Backend
-from backprop.optimizers import optimizer
+from flows.compute.paces import Paces, kind_of
+from flows.compute.probe import NoiseRows, seconds_an_epoch
 from flows.compute.stacking import trial_bytes
 from flows.data.shape import DatasetShape
-from flows.trials import DTYPE, HEADS, PlannedTrial
+from flows.trials import PlannedTrial
 
 PROBE_SECONDS = 1.5
 """What the probes of all kinds of stacks take together, about: the smallest probe is trained in any case."""
-
-FIRST_MINIBATCHES = 4
-"""Of the smallest probe."""
-
-REPEATS = 2
-"""Of every probe: the fastest counts, since what else a machine does makes it slower and never faster."""
-
-GROWTH = 4
-"""How much larger each probe is than the one before, until the time is spent or the rows are."""
-
-LEAST_SECONDS = 1e-6
-"""Taken for a probe that ends before its clock ticks."""
-
-PROBE_RATE = 1e-6
-"""Learning rate of a probe: how long an epoch takes does not depend on it, and nothing diverges."""
 
 
 class StackEstimate(BaseModel):
@@ -89,16 +69,26 @@ class SearchEstimate(BaseModel):
     samples_bytes: int
 
 
-class _Kind(NamedTuple):
-    """What decides how long an epoch of a trial takes."""
+def paces_here(trials: Sequence[PlannedTrial], shape: DatasetShape, backend: Backend, most: int) -> Paces:
+    """Measure every kind of trial in this process, on rows of a dataset's shape.
 
-    architecture: Architecture
-    batch_size: int
-    optimizer: str
+    Parameters
+    ----------
+    backend : Backend
+        Of this process, as the workers have it.
+    most : int
+        Trials that are timed at once, at the most.
+    """
+    kinds = Paces().unknown(trials)
+    budget = PROBE_SECONDS / max(1, len(kinds))
+    rows = NoiseRows(shape)
+    return Paces(
+        measured=tuple((kind, seconds_an_epoch(some[:most], rows, backend, budget)) for kind, some in kinds.items())
+    )
 
 
 def estimate_search(
-    stacks: Sequence[Sequence[PlannedTrial]], shape: DatasetShape, slots: int, backend: Backend
+    stacks: Sequence[Sequence[PlannedTrial]], shape: DatasetShape, slots: int, paces: Paces
 ) -> SearchEstimate:
     """Return what stacks will cost, in their order, trained `slots` at a time.
 
@@ -106,15 +96,10 @@ def estimate_search(
     ----------
     stacks : sequence of stacks
         As `stacking.pack` returns them.
-    backend : Backend
-        Of this process, as the workers have it.
+    paces : Paces
+        Measured, of all of their kinds.
     """
-    members: dict[_Kind, list[PlannedTrial]] = defaultdict(list)
-    for stack in stacks:
-        members[_kind(stack[0])] += stack
-    budget = PROBE_SECONDS / max(1, len(members))
-    paces = {kind: seconds_an_epoch(trials, shape, backend, budget) for kind, trials in members.items()}
-    estimates = tuple(_estimate(stack, paces[_kind(stack[0])]) for stack in stacks)
+    estimates = tuple(_estimate(stack, paces) for stack in stacks)
     return SearchEstimate(
         stacks=estimates,
         slots=slots,
@@ -122,32 +107,6 @@ def estimate_search(
         memory_bytes=sum(sorted((stack.memory_bytes for stack in estimates), reverse=True)[:slots]),
         samples_bytes=(shape.rows["train"] + shape.rows["validation"]) * shape.inputs * shape.item_bytes,
     )
-
-
-def seconds_an_epoch(
-    trials: Sequence[PlannedTrial], shape: DatasetShape, backend: Backend, budget_seconds: float
-) -> float:
-    """Measure how long an epoch of one trial takes, validation included: for this long, or for the smallest probe.
-
-    Parameters
-    ----------
-    trials : sequence of PlannedTrial
-        That could share a stack: on a CPU, where they train one after another, two of them are timed; on a GPU all.
-    """
-    timed = trials if backend.name != "numpy" else list(dict.fromkeys((trials[0], trials[-1])))
-    all_rows = shape.rows["train"]
-    rows = min(FIRST_MINIBATCHES * timed[0].hyperparameters.batch_size, all_rows)
-    # As on a worker: one thread.
-    with threadpool_limits(limits=1, user_api="blas") if backend.name == "numpy" else nullcontext():
-        # Compiles, or loads what was compiled: no part of what an epoch takes.
-        _time_epoch(timed, shape, rows, backend)
-        started = time.perf_counter()
-        while True:
-            seconds = min(_time_epoch(timed, shape, rows, backend) for _ in range(REPEATS))
-            left = budget_seconds - (time.perf_counter() - started)
-            if rows == all_rows or REPEATS * GROWTH * seconds > left:
-                return seconds / len(timed) * all_rows / rows
-            rows = min(GROWTH * rows, all_rows)
 
 
 def makespan(seconds: Sequence[float], slots: int) -> float:
@@ -158,56 +117,11 @@ def makespan(seconds: Sequence[float], slots: int) -> float:
     return max(free)
 
 
-def _kind(trial: PlannedTrial) -> _Kind:
-    return _Kind(trial.architecture, trial.hyperparameters.batch_size, trial.hyperparameters.optimizer)
-
-
-def _estimate(stack: Sequence[PlannedTrial], pace: float) -> StackEstimate:
-    epochs = [trial.hyperparameters.epochs for trial in stack]
+def _estimate(stack: Sequence[PlannedTrial], paces: Paces) -> StackEstimate:
     return StackEstimate(
-        **_kind(stack[0])._asdict(),
+        **kind_of(stack[0])._asdict(),
         trials=len(stack),
-        epochs=max(epochs),
-        seconds=pace * sum(epochs),
+        epochs=max(trial.hyperparameters.epochs for trial in stack),
+        seconds=sum(paces.work(trial) for trial in stack),
         memory_bytes=trial_bytes(stack[0]) * len(stack),
     )
-
-
-def _time_epoch(trials: Sequence[PlannedTrial], shape: DatasetShape, rows: int, backend: Backend) -> float:
-    """Train and validate one epoch on so many rows; return the seconds it took."""
-    first = trials[0]
-    stack = Stack(
-        architecture=first.architecture,
-        batch_size=first.hyperparameters.batch_size,
-        trials=tuple(_probe(trial) for trial in trials),
-        task=HEADS[shape.task].measured_as,
-        dtype=DTYPE,
-    )
-    training = Training(stack, backend)
-    samples = training.place(_noise(shape, rows))
-    measured = training.place(_noise(shape, -(-rows * shape.rows["validation"] // shape.rows["train"])), "validation")
-    # On a CPU the time of this thread, which does all of it: not what it waits while others have the processor.
-    clock = time.thread_time if backend.name == "numpy" else time.perf_counter
-    started = clock()
-    training.epoch(samples, measured)
-    # A clock may be too coarse for an epoch of a few rows.
-    return max(clock() - started, LEAST_SECONDS)
-
-
-def _probe(trial: PlannedTrial) -> Trial:
-    """Return a trial of the same cost: what an epoch consists of, and none of what decides where it leads."""
-    chosen = trial.hyperparameters
-    numbers = chosen.optimizer_numbers
-    return Trial(PROBE_RATE, 1, optimizer=optimizer(chosen.optimizer, **numbers), l2=chosen.l2, dropout=chosen.dropout)
-
-
-def _noise(shape: DatasetShape, rows: int) -> Samples:
-    """Return rows of a dataset's shape that say nothing."""
-    generator = np.random.default_rng(0)
-    rows = max(1, rows)
-    x = generator.standard_normal((rows, shape.inputs), "float32")
-    if shape.task == "classification":
-        return Samples(x, one_hot(generator.integers(shape.outputs, size=rows), shape.outputs))
-    if shape.task == "multilabel":
-        return Samples(x, generator.integers(2, size=(rows, shape.outputs)).astype("float32"))
-    return Samples(x, generator.standard_normal((rows, shape.outputs), "float32"))

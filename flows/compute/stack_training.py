@@ -18,6 +18,7 @@ from backprop import Samples, one_hot, select_backend
 from backprop.backend import Device
 from flows.compute.announcer import Announcer, on_dask_worker
 from flows.compute.lease import Lease
+from flows.compute.paces import Paces
 from flows.compute.pruning import Pruner, Pruning, PruningState, SeenTrial, seen_trial
 from flows.compute.resumable_training import ResumableTraining
 from flows.compute.saved_stack import SavedStack, SavedStacks
@@ -54,6 +55,8 @@ class StackAssignment(BaseModel):
         Stacks as part of which the trials may have been saved, the newest first, before this one was split off.
     unfinished : dict of str to str
         Runs of earlier attempts to go on with, by trial key.
+    paces : Paces
+        What the work of the trials is counted in when it is announced.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -69,6 +72,7 @@ class StackAssignment(BaseModel):
     checkpoint_seconds: float = 30.0
     origins: tuple[str, ...] = ()
     unfinished: dict[str, str] = {}
+    paces: Paces = Paces()
 
     @property
     def stop_event(self) -> str:
@@ -145,7 +149,7 @@ def train_assignment(assignment: StackAssignment) -> StackOutcome:
         finished = {key: run.run_id for key, run in left.items() if run.finished}
         before = patiently(lambda: _seen_before(assignment, dataset, finished), uri)
         pruner = _pruner(assignment, trials, dataset, before, saved)
-        training = ResumableTraining(trials, dataset.task, _samples(assignment.dataset), backend, pruner, saved)
+        training = ResumableTraining(trials, dataset.task, mapped_samples(assignment.dataset), backend, pruner, saved)
         with TrialRuns(
             assignment.run,
             assignment.name,
@@ -157,7 +161,9 @@ def train_assignment(assignment: StackAssignment) -> StackOutcome:
             environment_of(backend),
         ) as runs:
             keeper = _Keeper(files, assignment, training, runs, pruner)
-            announcer = Announcer(assignment.progress_topic, objective(dataset.task), dataset.preparation.metric_unit)
+            announcer = Announcer(
+                assignment.progress_topic, objective(dataset.task), dataset.preparation.metric_unit, assignment.paces
+            )
             announcer.ended_before(training.news)
             reports = training.reports()
             while True:
@@ -237,7 +243,7 @@ def _last_saved(files: SavedStacks, assignment: StackAssignment, directory: Path
 
 
 @lru_cache(maxsize=2)
-def _samples(reference: DatasetReference) -> tuple[Samples, Samples]:
+def mapped_samples(reference: DatasetReference) -> tuple[Samples, Samples]:
     """Return training and validation samples, mapped once a worker and shared by its stacks."""
     dataset = open_dataset(reference)
     return samples_of(dataset.train, dataset), samples_of(dataset.validation, dataset)

@@ -1,42 +1,69 @@
 """Packing trials into stacks: what trains together, in how many pieces, in which order."""
 
+import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import numpy as np
 
-from backprop import Architecture
 from backprop.optimizers import OPTIMIZERS
 from flows.compute.devices import DeviceFacts
+from flows.compute.paces import Kind, Paces, kind_of
 from flows.trials import DTYPE, PlannedTrial
 
 LEAST_PIECE = 16
 """Trials of a stack below which it is not halved for the sake of the end: a CPU trains them as fast as it does 1,024
 (docs/performance.md), and a piece costs half a second to hand out."""
 
+LEAST_SECONDS = 5.0
+"""Of a piece of fewer trials, for the sake of the end: ten times what it costs to hand out."""
+
+ROUNDING = 1e-9
+"""Part by which sums of times may differ that are equal."""
+
 ITEM_BYTES = np.dtype(DTYPE).itemsize
 
 
-def pack(trials: Sequence[PlannedTrial], slots: int, facts: DeviceFacts) -> list[list[PlannedTrial]]:
+def pack(
+    trials: Sequence[PlannedTrial],
+    slots: int,
+    facts: DeviceFacts,
+    paces: Paces,
+    *,
+    beside: Sequence[float] = (),
+    most_seconds: float | None = None,
+) -> list[list[PlannedTrial]]:
     """Group trials that can share a stack, and cut the groups so that `slots` workers have work to the end.
 
     The longest stack comes first.
 
     Trials share a stack if they have the same fold, architecture, batch size and kind of optimiser. Their rates, seeds
-    and numbers of epochs may differ. No stack is larger than `facts` allow, save for a trial that is so alone.
+    and numbers of epochs may differ. No stack is larger than `facts` allow, or longer than a slot's share of all, or
+    than `most_seconds`, save for a trial that is so alone.
+
+    Parameters
+    ----------
+    beside : sequence of float
+        What stacks cost that are trained too and are packed already.
+    most_seconds : float, optional
+        Of a stack, where paces are seconds.
     """
-    groups: dict[tuple[int, Architecture, int, str], list[PlannedTrial]] = defaultdict(list)
+    if not trials:
+        return []
+    groups: dict[tuple[int, Kind], list[PlannedTrial]] = defaultdict(list)
     for trial in trials:
-        chosen = trial.hyperparameters
-        groups[trial.fold, trial.architecture, chosen.batch_size, chosen.optimizer].append(trial)
-    share = max(1, -(-len(trials) // slots))
-    stacks = [
-        stack
-        for group in groups.values()
-        for stack in _cut(group, min(share, facts.stack_trials, max(1, facts.stack_bytes // trial_bytes(group[0]))))
-    ]
-    return _shrinking(stacks, slots, max(LEAST_PIECE, facts.stack_trials // 4))
+        groups[trial.fold, kind_of(trial)].append(trial)
+    longest = (sum(map(paces.work, trials)) + sum(beside)) / slots
+    if most_seconds is not None and paces.are_seconds:
+        longest = min(longest, most_seconds)
+    stacks = [stack for group in groups.values() for stack in _cut(group, longest, most_trials(group, facts), paces)]
+    return _shrinking(stacks, slots, facts, paces, beside)
+
+
+def most_trials(group: Sequence[PlannedTrial], facts: DeviceFacts) -> int:
+    """Return how many trials of a group a stack may hold."""
+    return min(facts.stack_trials, max(1, facts.stack_bytes // trial_bytes(group[0])))
 
 
 def trial_bytes(trial: PlannedTrial) -> int:
@@ -48,41 +75,53 @@ def trial_bytes(trial: PlannedTrial) -> int:
     return ITEM_BYTES * trial.architecture.parameter_count * (2 * (1 + memories) + 1)
 
 
-def _shrinking(stacks: list[list[PlannedTrial]], slots: int, least: int) -> list[list[PlannedTrial]]:
-    """Sort stacks, longest first, and halve those that the others would wait for at the end, down to `least` trials.
+def _shrinking(
+    stacks: list[list[PlannedTrial]], slots: int, facts: DeviceFacts, paces: Paces, beside: Sequence[float]
+) -> list[list[PlannedTrial]]:
+    """Sort stacks, longest first, and halve those that the others would wait for at the end, where a half is worth it.
 
     A stack may take no more than its worker's share of what is left when it begins (guided self-scheduling:
     Polychronopoulos and Kuck, IEEE Transactions on Computers C-36, 1987).
     """
-    waiting = sorted(stacks, key=_work, reverse=True)
-    left = sum(map(_work, stacks))
+    work = _work_of(paces)
+    least = max(LEAST_PIECE, facts.stack_trials // 4)
+    waiting = sorted(stacks, key=work, reverse=True)
+    left = sum(map(work, stacks))
     packed = []
     while waiting:
         stack = waiting.pop(0)
-        if len(stack) >= 2 * least and _work(stack) * slots > left:
-            waiting = sorted([*waiting, *_cut(stack, -(-len(stack) // 2))], key=_work, reverse=True)
+        mine = work(stack)
+        shared = left + sum(other for other in beside if other <= mine)
+        long = len(stack) > 1 and facts.in_turn and paces.are_seconds and mine >= 2 * LEAST_SECONDS
+        if (long or len(stack) >= 2 * least) and mine * slots > shared * (1 + ROUNDING):
+            waiting = sorted([*waiting, *_in_pieces(stack, 2, paces)], key=work, reverse=True)
             continue
         packed.append(stack)
-        left -= _work(stack)
+        left -= mine
     return packed
 
 
-def work(trial: PlannedTrial, after: int = 0) -> int:
-    """Return the multiplications of a trial after some epochs, up to a factor that all trials on a dataset share."""
-    return epoch_work(trial) * (trial.hyperparameters.epochs - after)
+def _cut(group: list[PlannedTrial], longest: float, most: int, paces: Paces) -> list[list[PlannedTrial]]:
+    """Cut into the fewest pieces of about equal work of which none has more than `most` trials or is much longer."""
+    by_work = math.ceil(_work_of(paces)(group) / longest * (1 - ROUNDING))
+    count = min(len(group), max(by_work, -(-len(group) // most)))
+    pieces = _in_pieces(group, count, paces)
+    while max(map(len, pieces)) > most:
+        count += 1
+        pieces = _in_pieces(group, count, paces)
+    return pieces
 
 
-def epoch_work(trial: PlannedTrial) -> int:
-    """Return the multiplications of one epoch of a trial, up to the same factor."""
-    return trial.architecture.parameter_count
+def _in_pieces(group: list[PlannedTrial], count: int, paces: Paces) -> list[list[PlannedTrial]]:
+    """Cut into so many pieces of about equal work, in order, none of them empty."""
+    work = np.array([paces.work(trial) for trial in group], "float64")
+    middles = np.cumsum(work) - work / 2
+    bounds = np.searchsorted(middles, work.sum() * np.arange(count + 1) / count * (1 - ROUNDING))
+    # A trial that is longer than a piece leaves none for the pieces around it: they take a neighbour.
+    bounds = np.maximum.accumulate(bounds - np.arange(count + 1)) + np.arange(count + 1)
+    bounds = np.minimum(bounds, len(group) - np.arange(count, -1, -1))
+    return [group[start:stop] for start, stop in pairwise([0, *bounds[1:-1], len(group)])]
 
 
-def _cut(group: list[PlannedTrial], most: int) -> list[list[PlannedTrial]]:
-    """Cut into the fewest pieces of at most `most`, as equal as they can be."""
-    pieces = -(-len(group) // most)
-    bounds = [len(group) * piece // pieces for piece in range(pieces + 1)]
-    return [group[start:stop] for start, stop in pairwise(bounds)]
-
-
-def _work(stack: list[PlannedTrial]) -> int:
-    return sum(work(trial) for trial in stack)
+def _work_of(paces: Paces) -> Callable[[Sequence[PlannedTrial]], float]:
+    return lambda stack: sum(map(paces.work, stack))

@@ -8,15 +8,15 @@ class WorkerNews(BaseModel):
 
     Attributes
     ----------
-    work : int
-        Multiplications done since it last announced, up to a factor that all stacks share.
+    work : float
+        Done since it last announced, in the unit of the search's `Paces`.
     finished, diverged, pruned : tuple of str
         Keys of trials that finished since, and which of them diverged or were ended by a stop rule.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    work: int = 0
+    work: float = 0.0
     finished: tuple[str, ...] = ()
     diverged: tuple[str, ...] = ()
     pruned: tuple[str, ...] = ()

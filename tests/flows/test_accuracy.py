@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from flows.compute.devices import DeviceFacts
+from flows.compute.paces import Paces
 from flows.compute.stack_training import StackAssignment, train_assignment
 from flows.compute.stacking import pack
 from flows.data.splitting import SplitParameters
@@ -35,7 +36,8 @@ def winners_test_metrics(dataset: Dataset, space_name: str, tracking: Tracking) 
     all_seeds = expand(space)
     trials = [plan_trial(dataset, each) for each in all_seeds if each.seed == all_seeds[0].seed]
     with search_run(tracking, dataset, space_name, space) as run:
-        for place, stack in enumerate(pack(trials, slots=1, facts=DeviceFacts(stack_bytes=2**28, stack_trials=64))):
+        facts = DeviceFacts(stack_bytes=2**28, stack_trials=64, in_turn=True)
+        for place, stack in enumerate(pack(trials, slots=1, facts=facts, paces=Paces())):
             train_assignment(
                 StackAssignment(
                     name=f"stack-{place}",

@@ -7,11 +7,14 @@ from hypothesis import strategies as st
 
 from backprop import Architecture
 from flows.compute.devices import DeviceFacts
-from flows.compute.stacking import LEAST_PIECE, pack, trial_bytes
+from flows.compute.estimate import makespan
+from flows.compute.paces import Paces, kind_of
+from flows.compute.stacking import LEAST_PIECE, LEAST_SECONDS, pack, trial_bytes
 from flows.parameters import Hyperparameters
 from flows.trials import PlannedTrial, trial_key
 
-FACTS = DeviceFacts(stack_bytes=2**23, stack_trials=24)
+FACTS = DeviceFacts(stack_bytes=2**23, stack_trials=24, in_turn=True)
+UNMEASURED = Paces()
 
 
 def alike(trial: PlannedTrial) -> tuple[object, ...]:
@@ -62,7 +65,7 @@ trials = st.lists(
 
 @given(trials=trials, slots=st.integers(1, 9))
 def test_every_trial_is_in_exactly_one_stack_with_its_like(trials: list[PlannedTrial], slots: int) -> None:
-    stacks = pack(trials, slots, FACTS)
+    stacks = pack(trials, slots, FACTS, UNMEASURED)
 
     assert Counter(t.key for stack in stacks for t in stack) == Counter(t.key for t in trials)
     assert all(len({alike(t) for t in stack}) == 1 for stack in stacks)
@@ -73,28 +76,28 @@ def test_every_trial_is_in_exactly_one_stack_with_its_like(trials: list[PlannedT
 def test_the_longest_stack_is_first(trials: list[PlannedTrial], slots: int) -> None:
     work = [
         sum(t.architecture.parameter_count * t.hyperparameters.epochs for t in stack)
-        for stack in pack(trials, slots, FACTS)
+        for stack in pack(trials, slots, FACTS, UNMEASURED)
     ]
 
     assert work == sorted(work, reverse=True)
 
 
 def test_one_group_is_cut_so_that_every_worker_has_a_stack() -> None:
-    stacks = pack([planned((8,), 32, 5, seed) for seed in range(8)], slots=4, facts=FACTS)
+    stacks = pack([planned((8,), 32, 5, seed) for seed in range(8)], slots=4, facts=FACTS, paces=UNMEASURED)
 
     assert [len(stack) for stack in stacks] == [2, 2, 2, 2]
 
 
 def test_stacks_shrink_toward_the_end_so_that_nobody_waits_long() -> None:
     facts = FACTS.model_copy(update={"stack_trials": 64})
-    stacks = pack([planned((8,), 32, 5, seed) for seed in range(512)], slots=2, facts=facts)
+    stacks = pack([planned((8,), 32, 5, seed) for seed in range(512)], slots=2, facts=facts, paces=UNMEASURED)
 
     assert [len(stack) for stack in stacks] == [64] * 7 + [32, 16, 16]
 
 
 def test_one_worker_waits_for_nobody() -> None:
     facts = FACTS.model_copy(update={"stack_trials": 64})
-    stacks = pack([planned((8,), 32, 5, seed) for seed in range(128)], slots=1, facts=facts)
+    stacks = pack([planned((8,), 32, 5, seed) for seed in range(128)], slots=1, facts=facts, paces=UNMEASURED)
 
     assert [len(stack) for stack in stacks] == [64, 64]
 
@@ -103,7 +106,7 @@ def test_one_worker_waits_for_nobody() -> None:
 def test_no_large_stack_is_more_than_a_workers_share_of_what_is_left(counts: list[int], slots: int) -> None:
     facts = FACTS.model_copy(update={"stack_trials": 64})
     many = [planned((4 * place,), 32, 5, seed) for place, count in enumerate(counts, 1) for seed in range(count)]
-    stacks = pack(many, slots, facts)
+    stacks = pack(many, slots, facts, UNMEASURED)
     work = [sum(t.architecture.parameter_count * t.hyperparameters.epochs for t in stack) for stack in stacks]
 
     assert sorted(t.key for stack in stacks for t in stack) == sorted(t.key for t in many)
@@ -112,14 +115,18 @@ def test_no_large_stack_is_more_than_a_workers_share_of_what_is_left(counts: lis
 
 
 def test_a_stack_of_large_networks_stays_within_its_bytes() -> None:
-    stacks = pack([planned((256,), 32, 5, seed, inputs=1024) for seed in range(8)], slots=1, facts=FACTS)
+    stacks = pack(
+        [planned((256,), 32, 5, seed, inputs=1024) for seed in range(8)], slots=1, facts=FACTS, paces=UNMEASURED
+    )
 
     assert all(len(stack) * trial_bytes(stack[0]) <= FACTS.stack_bytes for stack in stacks)
     assert len(stacks) > 1
 
 
 def test_a_network_larger_than_a_stack_may_be_still_trains() -> None:
-    assert [len(stack) for stack in pack([planned((4096,), 32, 5, 0, inputs=4096)], slots=2, facts=FACTS)] == [1]
+    assert [
+        len(stack) for stack in pack([planned((4096,), 32, 5, 0, inputs=4096)], slots=2, facts=FACTS, paces=UNMEASURED)
+    ] == [1]
 
 
 def test_an_optimiser_with_memories_makes_a_trial_larger() -> None:
@@ -127,3 +134,101 @@ def test_an_optimiser_with_memories_makes_a_trial_larger() -> None:
 
     assert sgd < adam
     assert sgd >= 2 * 4 * planned((8,), 32, 5, 0).architecture.parameter_count
+
+
+def paced(*kinds: tuple[PlannedTrial, float]) -> Paces:
+    """Return so many seconds an epoch for the kinds of some trials."""
+    return Paces(measured=tuple((kind_of(trial), seconds) for trial, seconds in kinds))
+
+
+def seconds(stacks: list[list[PlannedTrial]], paces: Paces) -> list[float]:
+    return [sum(paces.work(trial) for trial in stack) for stack in stacks]
+
+
+def test_seconds_that_were_measured_decide_and_multiplications_do_not() -> None:
+    wide = [planned((64,), 256, 10, seed) for seed in range(6)]
+    online = [planned((4,), 1, 10, seed) for seed in range(6)]
+    paces = paced((wide[0], 0.01), (online[0], 0.05))
+
+    stacks = pack([*wide, *online], 2, FACTS, paces)
+
+    assert [(kind_of(stack[0]).batch_size, len(stack)) for stack in stacks] == [(1, 3), (1, 3), (256, 6)]
+    assert [len(stack) for stack in pack([*wide, *online], 2, FACTS, UNMEASURED)] == [3, 3, 6]
+    assert pack([*wide, *online], 2, FACTS, UNMEASURED)[0][0].hyperparameters.batch_size == 256
+
+
+@given(
+    kinds=st.lists(st.tuples(st.integers(1, 60), st.floats(1e-3, 10)), min_size=1, max_size=4),
+    epochs=st.lists(st.integers(1, 50), min_size=1, max_size=3),
+    slots=st.integers(1, 9),
+)
+def test_workers_wait_for_no_stack_that_could_be_shorter(
+    kinds: list[tuple[int, float]], epochs: list[int], slots: int
+) -> None:
+    groups = [
+        [planned((4 * place,), 32, epochs[seed % len(epochs)], seed) for seed in range(count)]
+        for place, (count, _) in enumerate(kinds, 1)
+    ]
+    paces = paced(*((group[0], pace) for group, (_, pace) in zip(groups, kinds, strict=True)))
+    many = [trial for group in groups for trial in group]
+
+    stacks = pack(many, slots, FACTS, paces)
+
+    taken = seconds(stacks, paces)
+    assert sorted(t.key for stack in stacks for t in stack) == sorted(t.key for t in many)
+    assert all(len({kind_of(t) for t in stack}) == 1 for stack in stacks)
+    assert taken == sorted(taken, reverse=True)
+    assert max(map(len, stacks)) <= FACTS.stack_trials
+    for place, stack in enumerate(stacks):
+        # The others are waited for, or it is one trial, or too short for another hand-out.
+        assert len(stack) == 1 or taken[place] < 2 * LEAST_SECONDS or taken[place] * slots <= sum(taken[place:]) * 1.001
+
+
+def test_few_long_trials_are_spread_where_many_short_ones_would_hide_them() -> None:
+    slow, quick = [planned((64,), 1, 10, seed) for seed in range(7)], [planned((8,), 32, 10, s) for s in range(96)]
+    paces = paced((slow[0], 1.0), (quick[0], 0.01))
+
+    stacks = pack([*slow, *quick], 2, FACTS, paces)
+
+    assert [len(stack) for stack in stacks if stack[0].architecture.hidden == (64,)] == [3, 2, 1, 1]
+    assert makespan(seconds(stacks, paces), 2) <= 1.05 * (7 * 10 + 96 * 0.1) / 2
+
+
+def test_on_a_gpu_a_stack_of_few_trials_is_not_halved_for_it_takes_as_long_as_one_of_many() -> None:
+    gpu = DeviceFacts(stack_bytes=2**30, stack_trials=512, in_turn=False)
+    trials = [planned((8,), 32, 100, seed) for seed in range(3)] + [planned((16,), 32, 100, s) for s in range(20)]
+    paces = paced((trials[0], 0.01), (trials[-1], 1.0))
+
+    assert [len(stack) for stack in pack(trials, 1, gpu, paces)] == [20, 3]
+
+
+@given(most=st.floats(0.5, 100))
+def test_no_stack_takes_longer_than_is_asked_for(most: float) -> None:
+    trials = [planned((8,), 32, 1 + seed % 7, seed) for seed in range(60)]
+    paces = paced((trials[0], 0.4))
+
+    stacks = pack(trials, 1, FACTS, paces, most_seconds=most)
+
+    longest = max(paces.work(trial) for trial in trials)
+    assert max(seconds(stacks, paces)) <= most + longest
+    assert sum(map(len, stacks)) == 60
+
+
+def test_without_seconds_none_can_be_kept_to() -> None:
+    trials = [planned((8,), 32, 5, seed) for seed in range(20)]
+
+    assert [len(stack) for stack in pack(trials, 1, FACTS, UNMEASURED, most_seconds=1e-3)] == [20]
+
+
+def test_what_is_trained_beside_is_a_share_of_the_work_and_begins_when_its_turn_is() -> None:
+    trials = [planned((8,), 32, 10, seed) for seed in range(16)]
+    paces = paced((trials[0], 0.1))
+
+    # Alone, each of two workers takes half; beside a stack as long as all of them, one takes the 16.
+    assert [len(stack) for stack in pack(trials, 2, FACTS, paces)] == [8, 8]
+    assert [len(stack) for stack in pack(trials, 2, FACTS, paces, beside=[16.0])] == [16]
+    assert [len(stack) for stack in pack(trials, 2, FACTS, paces, beside=[1.0])] == [8, 8]
+
+
+def test_nothing_is_packed_into_no_stacks() -> None:
+    assert pack([], 2, FACTS, UNMEASURED, beside=[1.0]) == []
