@@ -17,6 +17,7 @@ from flows.data.preview import find_shape
 from flows.data.shape import DatasetShape, fold_shape
 from flows.data_terminal import print_json, readable
 from flows.durations import readable_seconds
+from flows.finished_before import FinishedBefore, finished_before
 from flows.parameters import OPTIMIZER_NUMBERS, Hyperparameters, Space, TrainParameters
 from flows.spaces import load_space
 from flows.trials import PlannedTrial, plan_trial_on, widths
@@ -58,6 +59,7 @@ def run_show(
         parameters.split,
         parameters.datasets,
     )
+    before = finished_before(parameters, asked, shape, trials) if ingested else None
     planned = [plan_trial_on(shape, trial) for trial in trials]
     trained_on = shape if asked.folds is None else fold_shape(shape, asked.folds)
     trained = [
@@ -74,11 +76,14 @@ def run_show(
     stacks = pack(trained, slots, device, paces if asks else Paces(), most_seconds=compute.stack_seconds)
     estimate = estimate_search(stacks, trained_on, slots, paces)
     if as_json:
-        print_json(facts(space, trials, planned) | cost_facts(shape, ingested, estimate))
+        done = {"before": None if before is None else before.model_dump(mode="json")}
+        print_json(facts(space, trials, planned) | done | cost_facts(shape, ingested, estimate))
         return
     print_trials(console, space, trials, show_all)
     print_more_than_trials(console, asked)
     print_cost(console, shape, ingested, estimate, show_all)
+    if before is not None:
+        print_finished(console, before)
 
 
 def facts(space: str, trials: Sequence[Hyperparameters], planned: Sequence[PlannedTrial] = ()) -> dict[str, object]:
@@ -161,6 +166,18 @@ def print_cost(console: Console, shape: DatasetShape, ingested: bool, estimate: 
         soft_wrap=True,
         highlight=False,
     )
+
+
+def print_finished(console: Console, before: FinishedBefore) -> None:
+    """Print how many trials are finished already, or that nobody could say."""
+    if before.finished is None:
+        said = f"Which are finished already is not known: MLflow does not answer at {escape(before.uri)}."
+    elif before.finished == before.trials:
+        said = f"All {before.trials:,} are finished already: `backprop train` would train nothing again."
+    else:
+        rest = ", which are not trained again: the estimate is of all" if before.finished else ""
+        said = f"{before.finished:,} of {counted(before.trials, 'trial')} are finished already{rest}."
+    console.print(f"Experiment {escape(before.experiment)}: {said}", soft_wrap=True, highlight=False)
 
 
 def stacks_table(stacks: Sequence[StackEstimate]) -> Table:

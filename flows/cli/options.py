@@ -20,6 +20,7 @@ Datasets = Annotated[
     str, typer.Option(help="Where the prepared datasets are: a directory, or a URL such as s3://bucket/datasets.")
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or gpu; auto is a worker's GPU if it has one.")]
+Experiment = Annotated[str | None, typer.Option(help="MLflow experiment; the dataset's name if not given.")]
 Preparation = Annotated[
     str | None,
     typer.Option(metavar="FILE", help="YAML of the preparation: written if there is none, followed if there is."),

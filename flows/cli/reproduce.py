@@ -1,5 +1,6 @@
 """`backprop reproduce`."""
 
+import os
 from typing import Annotated
 
 import typer
@@ -37,6 +38,8 @@ def reproduce(
     """
     with Exits(verbose):
         settle_settings(verbose)
+        # A server that is away is said to be, and not waited for.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         from flows.reproduce_terminal import run_reproduce
 
         if not run_reproduce(console, run, datasets, device, as_json=as_json):

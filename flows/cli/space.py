@@ -1,5 +1,6 @@
 """`backprop space`: what a search space comes to."""
 
+import os
 from typing import Annotated
 
 import typer
@@ -11,6 +12,7 @@ from flows.cli.options import (
     AsJson,
     Datasets,
     Device,
+    Experiment,
     SplitBy,
     SplitColumn,
     SplitSeed,
@@ -52,6 +54,7 @@ def show_space(
     worker_memory: WorkerMemory = None,
     device: Device = "auto",
     stack_seconds: StackSeconds = None,
+    experiment: Experiment = None,
     datasets: Datasets = "datasets",
     show_all: Annotated[bool, typer.Option("--all", help="Show every trial and stack, not only the first.")] = False,
     as_json: AsJson = False,
@@ -59,13 +62,17 @@ def show_space(
     """Show the trials of a search space, the stacks they fall into, and what they will cost.
 
     Time is estimated from a few minibatches of each kind of stack, trained for a second or two. The options are
-    those of `backprop train`. Nothing is written; data that was not ingested yet is read.
+    those of `backprop train`. Nothing is written; data that was not ingested yet is read, and of data
+    that was it says how many of the trials are finished already.
     """
     with Exits(verbose=False):
         about_data = {"--target": target, "--preparation": preparation, "--split-column": split_column}
         given = [option for option, value in about_data.items() if value]
         if data is None and given:
             raise InputError(f"{given[0]} says what is in the data, and there is none; name it with --data")
+        # Whether trials are finished is worth a look, and no wait for a server that is away.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
         from flows.space_terminal import run_show
 
         if data is None:
@@ -77,6 +84,7 @@ def show_space(
             space=space,
             task=task,
             preparation=preparation,
+            experiment=experiment,
             datasets=datasets,
             split={
                 "by": split_by,

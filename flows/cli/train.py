@@ -9,6 +9,7 @@ from flows.cli.options import (
     DATA,
     Datasets,
     Device,
+    Experiment,
     Preparation,
     SplitBy,
     SplitColumn,
@@ -58,7 +59,7 @@ def train(
         float, typer.Option(help="Least seconds between two checkpoints of a stack, for a search that is killed.")
     ] = 30.0,
     stack_seconds: StackSeconds = None,
-    experiment: Annotated[str | None, typer.Option(help="MLflow experiment; the dataset's name if not given.")] = None,
+    experiment: Experiment = None,
     model: Annotated[str | None, typer.Option(help="Registered model; the experiment's name if not given.")] = None,
     datasets: Datasets = "datasets",
     verbose: Verbose = False,

@@ -82,7 +82,7 @@ def train(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 FORKING = """
 import atexit, json, os, sys
-import flows.data_terminal, sklearn.datasets
+import flows.data_terminal, flows.reproduction, sklearn.datasets
 from flows.cli import main
 
 for line in sys.stdin:
