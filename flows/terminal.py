@@ -10,20 +10,12 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from flows.compute.temporary_server import TemporaryServer
+from flows.leaderboard_terminal import SHOWN, print_leaderboard
 from flows.parameters import TrainParameters
 from flows.progress import SearchProgress, listening
-from flows.ranking import Candidate
-from flows.select import Selection
 from flows.train import TrainReport, train
-
-SHOWN = 10
-"""Rows of the leaderboard in the terminal; MLflow has all of them."""
-
-_ALWAYS = ("hidden", "activation", "learning_rate", "batch_size", "epochs", "seed")
-_IF_VARYING = ("optimizer", "l2", "dropout")
 
 
 class TrialsBar:
@@ -92,64 +84,9 @@ def run_train(parameters: TrainParameters, console: Console, server: TemporarySe
             datasets=parameters.datasets,
         )
     with_epochs = report.outcome.stop is not None
-    console.print(leaderboard(report.selection, report.dataset.name, with_epochs=with_epochs))
+    print_leaderboard(console, report.selection, report.dataset.name, with_epochs=with_epochs)
     for line in summary(report, total_seconds=time.monotonic() - started):
         console.print(line, soft_wrap=True, highlight=False)
-
-
-def leaderboard(selection: Selection, name: str, *, with_epochs: bool = False) -> Table:
-    """Return the best configurations as a table: rank, hyperparameters, validation, and the winner's test metrics.
-
-    Where a configuration has several trials, validation is their mean and sample standard deviation. ``with_epochs``
-    adds how long each was trained, for a search that prunes. What was measured of single targets, such as
-    ``test/rmse/height``, is in MLflow.
-    """
-    table = Table(title=f"Leaderboard: {name}", title_justify="left", caption_justify="left")
-    table.caption = _members(selection.ranked[0])
-    table.add_column("rank", justify="right")
-    columns = (*_ALWAYS, *(name for name in _IF_VARYING if len({_shown(c, name) for c in selection.ranked}) > 1))
-    for column in columns:
-        table.add_column(column, justify="right")
-    if with_epochs:
-        table.add_column("trained", justify="right")
-    measures = [name for name in selection.ranked[0].metrics if name.startswith("val/")]
-    for measure in (selection.metric, *(name for name in sorted(measures) if name != selection.metric)):
-        table.add_column(measure, justify="right")
-    tested = [name for name in selection.test if name != "test/loss" and name.count("/") == 1]
-    for measure in tested:
-        table.add_column(measure, justify="right")
-    for place, candidate in enumerate(selection.ranked[:SHOWN], start=1):
-        shown = (selection.metric, *(name for name in sorted(measures) if name != selection.metric))
-        table.add_row(
-            str(place),
-            *(escape(_shown(candidate, column)) for column in columns),
-            *((candidate.trained,) if with_epochs else ()),
-            *(_measured(candidate, name) for name in shown),
-            *(f"{selection.test[name]:.4f}" if place == 1 else "" for name in tested),
-            style="bold green" if place == 1 else None,
-        )
-    return table
-
-
-def _members(best: Candidate) -> str | None:
-    """Say what a row is the mean of; nothing if it is one trial."""
-    if len(best.members) == 1:
-        return None
-    seeds = len({member.params["seed"] for member in best.members})
-    folds = len(best.members) // seeds
-    of = " x ".join(f"{count} {what}" for count, what in ((seeds, "seeds"), (folds, "folds")) if count > 1)
-    return f"mean ± sample standard deviation (n - 1) of {len(best.members)} trials: {of}"
-
-
-def _shown(candidate: Candidate, param: str) -> str:
-    """Return a param of a configuration; of several seeds the first and the last."""
-    values = [member.params[param] for member in candidate.members]
-    return values[0] if len(set(values)) == 1 else f"{values[0]} to {values[-1]}"
-
-
-def _measured(candidate: Candidate, metric: str) -> str:
-    mean = f"{candidate.metrics[metric]:.4f}"
-    return f"{mean} ± {candidate.deviations[metric]:.4f}" if metric in candidate.deviations else mean
 
 
 def summary(report: TrainReport, total_seconds: float) -> list[str]:

@@ -12,11 +12,12 @@ from flows.compute.pruning import Pruning, SeenTrial
 from flows.compute.stack_training import StackAssignment, StackOutcome, train_assignment
 from flows.data.store import Dataset
 from flows.errors import RunFailedError
+from flows.leaderboard_terminal import leaderboard
 from flows.parameters import Halving, Median, Space, StopRule
 from flows.ranking import objective
 from flows.search import SearchEnd
 from flows.select import select
-from flows.terminal import leaderboard, summary
+from flows.terminal import summary
 from flows.tracking import tags
 from flows.tracking.search_runs import SearchRun, finished_trials, search_key, search_run
 from flows.tracking.store import Tracking
@@ -227,7 +228,7 @@ def test_a_search_prunes_within_and_across_its_stacks_and_says_what_it_saved(
     assert report.selection.winner.pruned_at is None
     ranked = [record.pruned_at is not None for record in report.selection.ranked]
     assert ranked == sorted(ranked)
-    table = leaderboard(report.selection, "wine", with_epochs=True)
+    table = leaderboard(report.selection, "wine", ["val/accuracy"], with_epochs=True)
     [trained_column] = [list(column.cells) for column in table.columns if column.header == "trained"]
     assert trained_column[0] == "9"
     assert "3, pruned" in trained_column
