@@ -25,9 +25,14 @@ os.environ.update(
 
 from collections.abc import Iterator  # noqa: E402 - see above
 from pathlib import Path  # noqa: E402
+from typing import TYPE_CHECKING  # noqa: E402
+from uuid import uuid4  # noqa: E402
 
 import hypothesis  # noqa: E402
 import pytest  # noqa: E402
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 # A property is judged by what it says, not by how long a busy machine takes to check it.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -79,3 +84,43 @@ def tracking_store(tmp_path: Path, _empty_store: Path, monkeypatch: pytest.Monke
     yield uri
     # The registry sets the process's store, which would outlive the test.
     mlflow.set_tracking_uri(None)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator["sa.URL"]:
+    """The address of a real PostgreSQL server, as its superuser."""
+    from tests.postgresql import postgresql_server
+
+    with postgresql_server() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The address of a server of this machine that speaks S3's protocol."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3_bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An empty bucket, which this process and those it starts reach as s3fs does: by what the environment says."""
+    from s3fs import S3FileSystem
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "tester")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    # fsspec keeps the file systems it made, and with them the address of another test's server.
+    S3FileSystem.clear_instance_cache()
+    filesystem = S3FileSystem()
+    name = f"bucket-{uuid4().hex[:12]}"
+    filesystem.mkdir(name)
+    yield name
+    filesystem.rm(name, recursive=True)
+    S3FileSystem.clear_instance_cache()

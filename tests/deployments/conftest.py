@@ -6,10 +6,7 @@ All of it lives in a temporary directory: the deployments run there, so their da
 import os
 import re
 import shutil
-import signal
-import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,10 +19,10 @@ import pytest
 from mlflow import MlflowClient
 from prefect.client.orchestration import SyncPrefectClient
 
+from tests.programs import PATIENCE, end, free_port, program
+
 CHECKOUT = Path(__file__).parents[2]
 DEPLOYED = ("prefect.yaml", "flows", "backprop", "deployments")
-PATIENCE = 240
-"""Seconds until something that hangs fails its test, on a busy machine; nothing is measured by it."""
 
 
 @dataclass
@@ -41,7 +38,7 @@ class House:
     def prefect(self, *arguments: str) -> str:
         """Run a `prefect` command with nobody at the keyboard and return what it prints."""
         result = subprocess.run(
-            [_program("prefect"), *arguments],
+            [program("prefect"), *arguments],
             cwd=self.directory,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -57,7 +54,7 @@ class House:
         """Start a `prefect` command that stays; its output goes to a file."""
         with (self.directory / log).open("wb") as output:
             process = subprocess.Popen(
-                [_program("prefect"), *arguments],
+                [program("prefect"), *arguments],
                 cwd=self.directory,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
@@ -70,12 +67,7 @@ class House:
     def stop(self) -> None:
         """End what was started, the last first, with all that it started itself."""
         for process in reversed(self._started):
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-            _kill_group(process.pid)
+            end(process)
         self._http.close()
 
     def wait_for_server(self) -> None:
@@ -150,7 +142,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
             shutil.copytree(source, directory / name)
         else:
             shutil.copyfile(source, directory / name)
-    port = _free_port()
+    port = free_port()
     api = f"http://127.0.0.1:{port}/api"
     house = House(directory, api, _environment(api, tmp_path_factory.mktemp("prefect")))
     try:
@@ -176,27 +168,3 @@ def _environment(api: str, home: Path) -> dict[str, str]:
         # Prefect's tables are cut at 80 columns.
         "COLUMNS": "200",
     }
-
-
-def _program(name: str) -> str:
-    path = Path(sys.executable).with_name(name)
-    if not path.exists():
-        reason = f"{path} is not there: install the project into this environment"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return str(path)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _kill_group(leader: int) -> None:
-    """Kill what a process that has ended has left behind: flow runs and their Dask workers."""
-    try:
-        os.killpg(leader, signal.SIGKILL)
-    except ProcessLookupError:
-        return

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
@@ -112,34 +111,3 @@ def winner_on(dataset: Dataset, tracking: Tracking, **changes: object) -> TrialR
             )
         )
     return finished_trials(tracking, dataset.reference.digest)[trial.key]
-
-
-@pytest.fixture(scope="session")
-def s3_server() -> Iterator[str]:
-    """The address of a server of this machine that speaks S3's protocol."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def s3_bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """An empty bucket, which this process and those it starts reach as s3fs does: by what the environment says."""
-    from s3fs import S3FileSystem
-
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "tester")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    # fsspec keeps the file systems it made, and with them the address of another test's server.
-    S3FileSystem.clear_instance_cache()
-    filesystem = S3FileSystem()
-    name = f"bucket-{uuid4().hex[:12]}"
-    filesystem.mkdir(name)
-    yield name
-    filesystem.rm(name, recursive=True)
-    S3FileSystem.clear_instance_cache()
