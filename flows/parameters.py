@@ -322,11 +322,21 @@ class Space(Strict):
 class ComputeParameters(Strict):
     """Where stacks of trials are trained."""
 
+    cluster: Literal["local", "slurm"] = Field(
+        default="local", description="Where workers are started: on this machine, or as jobs of SLURM"
+    )
     workers: int | None = Field(
-        default=None, ge=1, description="Local single-threaded Dask workers; one per core if empty"
+        default=None, ge=1, description="Single-threaded Dask workers; on this machine one per core if empty"
     )
     worker_memory: Memory | None = Field(
-        default=None, description="What a local worker may take for itself, 2GiB; its share of the machine if empty"
+        default=None,
+        description="What a worker may take for itself, 2GiB; its share of the machine or of the SLURM job if empty",
+    )
+    queue_seconds: float = Field(
+        default=3600.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Seconds that SLURM jobs may wait in the queue until the first of them runs",
     )
     scheduler: str | None = Field(
         default=None, description="Address of a running Dask scheduler, tcp://host:8786; replaces `workers`"
@@ -346,6 +356,19 @@ class ComputeParameters(Strict):
         allow_inf_nan=False,
         description="Most seconds that a stack trains, about, so that results come as often; as it packs best if empty",
     )
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the workers are started on this machine, for this search."""
+        return self.cluster == "local" and self.scheduler is None
+
+    @model_validator(mode="after")
+    def _names_one_cluster(self) -> Self:
+        if self.cluster == "slurm" and self.scheduler is not None:
+            raise ValueError("the cluster slurm has a scheduler of its own; leave out cluster or scheduler")
+        if self.cluster == "slurm" and self.workers is None:
+            raise ValueError("the cluster slurm must be told how many workers it shall have; set workers")
+        return self
 
 
 class IngestParameters(Strict):

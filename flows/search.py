@@ -14,7 +14,7 @@ from prefect.logging import get_run_logger
 from prefect_dask.task_runners import DaskTaskRunner
 from pydantic import BaseModel, ConfigDict
 
-from flows.compute.clusters import connect, slots, task_runner
+from flows.compute.clusters import connect, expected_slots, slots, task_runner
 from flows.compute.devices import DeviceFacts, smallest_device
 from flows.compute.lease import SEARCH, Lease, LeaseFiles
 from flows.compute.paces import Paces
@@ -183,15 +183,15 @@ class _Training:
         reopen(self.run)
         # What a search of this space left open when its process was killed, which could end nothing itself.
         end_running_trials(self.run, "KILLED", "the search that trained it was killed")
-        client = connect(_runner())
+        client = connect(_runner(), self.compute, self._warn)
         facts = smallest_device(client, self.compute.device)
         pruning = None if self.stop is None else self._pruning(self.stop, found)
         if pruning is not None:
             # A cut then parts no bracket that it need not, and a piece has all sorts of trials to compare.
             remaining.sort(key=lambda trial: (pruning.brackets[trial.key], trial.key))
         saved = SavedStacks(self.datasets[0], self.run).all()
-        width = slots(client)
-        paces = self._paces.of(remaining, client, width, facts)
+        width = expected_slots(client, self.compute)
+        paces = self._paces.of(remaining, client, slots(client), facts)
         stacks = _plan_stacks(saved, remaining, width, facts, paces, self.compute.stack_seconds)
         assignments = self._assign(stacks, pruning, paces)
         with ProgressArtifact(self.listener) as published:

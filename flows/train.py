@@ -112,7 +112,7 @@ def train_on(ingested: Ingested, parameters: TrainParameters, drift: DriftReport
     opened = open_dataset(dataset)
     name = parameters.model_for(dataset.name)
     check_model_name(name)
-    tracking = open_tracking(parameters.experiment_for(dataset.name), one_machine=parameters.compute.scheduler is None)
+    tracking = open_tracking(parameters.experiment_for(dataset.name), one_machine=parameters.compute.is_local)
     seconds = {}
     with search_run(tracking, opened, parameters.space, space) as run:
         log_command(run, train_command(parameters, opened.uri))

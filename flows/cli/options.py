@@ -46,9 +46,9 @@ Validation = Annotated[float, typer.Option(help="Fraction of the rows that valid
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show all logs, and tracebacks of failures.")]
 WorkerMemory = Annotated[
     str | None,
-    typer.Option(help="What a local worker may take for itself, such as 2GiB; a mapped dataset is extra."),
+    typer.Option(help="What a worker may take for itself, such as 2GiB; a mapped dataset is extra."),
 ]
-Workers = Annotated[int | None, typer.Option(help="Local Dask workers; one per core if not given.")]
+Workers = Annotated[int | None, typer.Option(help="Dask workers; on this machine one per core if not given.")]
 
 
 def train_parameters(**given: object) -> TrainParameters:

@@ -51,9 +51,13 @@ def train(
     validation: Validation = 0.15,
     test: Test = 0.15,
     split_seed: SplitSeed = 0,
+    cluster: Annotated[str, typer.Option(help="local or slurm: workers on this machine, or in SLURM jobs.")] = "local",
     workers: Workers = None,
     worker_memory: WorkerMemory = None,
     scheduler: Annotated[str | None, typer.Option(help="Address of a running Dask scheduler to use instead.")] = None,
+    queue_seconds: Annotated[
+        float, typer.Option(help="Seconds that SLURM jobs may wait in the queue until the first runs.")
+    ] = 3600.0,
     device: Device = "auto",
     checkpoint_seconds: Annotated[
         float, typer.Option(help="Least seconds between two checkpoints of a stack, for a search that is killed.")
@@ -88,9 +92,11 @@ def train(
                 "seed": split_seed,
             },
             compute={
+                "cluster": cluster,
                 "workers": workers,
                 "worker_memory": worker_memory,
                 "scheduler": scheduler,
+                "queue_seconds": queue_seconds,
                 "device": device,
                 "checkpoint_seconds": checkpoint_seconds,
                 "stack_seconds": stack_seconds,
@@ -123,6 +129,10 @@ def _check_early(parameters: TrainParameters) -> None:
     targets = require_targets(source, parameters.targets or (plan.target if plan else ()))
     require_split_column(source, targets, parameters.split)
     open_root(parameters.datasets)
+    if parameters.compute.cluster == "slurm":
+        from flows.compute.slurm_cluster import require_slurm
+
+        require_slurm()
     try:
         configurations(load_space(parameters.space))
     except SpaceError as error:

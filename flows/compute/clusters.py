@@ -1,5 +1,6 @@
-"""The Dask cluster that a search runs on: one made for it, or one that runs already."""
+"""The Dask cluster that a search runs on: one made for it, here or by SLURM, or one that runs already."""
 
+from collections.abc import Callable
 from typing import Any
 
 from distributed import Client
@@ -9,6 +10,8 @@ from prefect_dask.task_runners import DaskTaskRunner
 
 from flows.compute.local_cluster import start_local_cluster
 from flows.compute.prefect_server import PrefectServer
+from flows.compute.slurm_cluster import start_slurm_cluster
+from flows.durations import readable_seconds
 from flows.errors import ClusterError
 from flows.parameters import ComputeParameters
 
@@ -17,37 +20,70 @@ ANSWER_SECONDS = 15
 
 
 def task_runner(compute: ComputeParameters) -> TaskRunner[Any]:
-    """Return a Prefect task runner; a local cluster starts with the first task, unless it was started ahead."""
+    """Return a Prefect task runner; its cluster starts when it is connected to, unless it was started ahead."""
     if compute.scheduler is not None:
         return DaskTaskRunner(address=compute.scheduler, client_kwargs={"timeout": ANSWER_SECONDS})
+    if compute.cluster == "slurm":
+        return DaskTaskRunner(
+            cluster_class=start_slurm_cluster,
+            cluster_kwargs={"workers": compute.workers, "worker_memory": compute.worker_memory},
+        )
     return DaskTaskRunner(
         cluster_class=start_local_cluster,
         cluster_kwargs={"workers": compute.workers, "worker_memory": compute.worker_memory},
     )
 
 
-def connect(runner: DaskTaskRunner) -> Client:
-    """Return the runner's client, with at least one worker behind it.
+def connect(runner: DaskTaskRunner, compute: ComputeParameters, tell: Callable[[str], None]) -> Client:
+    """Return the runner's client, with at least one worker behind it; ``tell`` is told if that takes long.
 
     Raises
     ------
     ClusterError
         The scheduler does not answer, or no worker appears.
     """
+    seconds = compute.queue_seconds if compute.cluster == "slurm" else ANSWER_SECONDS
     try:
         client = runner.client
-        client.wait_for_workers(1, timeout=ANSWER_SECONDS)
+        _wait_for_worker(client, seconds, tell)
         with get_client(sync_client=True) as prefect:
             client.register_plugin(PrefectServer(str(prefect.api_url)))
+    except ClusterError:
+        raise
     except (OSError, ValueError) as error:
-        where = f"scheduler {runner.address!r}" if runner.address else "the local Dask cluster"
-        raise ClusterError(
-            f"{where}: no answer or no workers within {ANSWER_SECONDS} s ({error}); "
-            "check the address with `dask worker ADDRESS`, or leave it out to use this machine"
-        ) from error
+        raise ClusterError(_without_workers(compute, seconds, error)) from error
     return client
+
+
+def _wait_for_worker(client: Client, seconds: float, tell: Callable[[str], None]) -> None:
+    try:
+        client.wait_for_workers(1, timeout=min(seconds, ANSWER_SECONDS))
+    except TimeoutError:
+        if seconds <= ANSWER_SECONDS:
+            raise
+        tell(f"no SLURM job runs yet; waiting for up to {readable_seconds(seconds)}, and `squeue --me` shows what for")
+        client.wait_for_workers(1, timeout=seconds - ANSWER_SECONDS)
+
+
+def _without_workers(compute: ComputeParameters, seconds: float, error: Exception) -> str:
+    if compute.cluster == "slurm":
+        return (
+            f"SLURM: no job has a worker that reached this machine within {seconds:g} s ({error}); see `squeue --me` "
+            "and what the jobs printed, or raise queue_seconds"
+        )
+    where = "the local Dask cluster" if compute.scheduler is None else f"scheduler {compute.scheduler!r}"
+    return (
+        f"{where}: no answer or no workers within {seconds:g} s ({error}); "
+        "check the address with `dask worker ADDRESS`, or leave it out to use this machine"
+    )
 
 
 def slots(client: Client) -> int:
     """Return how many stacks the cluster trains at once: its threads."""
     return max(1, sum(int(threads) for threads in client.nthreads().values()))
+
+
+def expected_slots(client: Client, compute: ComputeParameters) -> int:
+    """Return how many stacks the cluster will train at once, when jobs that still wait in SLURM's queue run too."""
+    waited_for = (compute.workers or 0) if compute.cluster == "slurm" else 0
+    return max(slots(client), waited_for)

@@ -13,28 +13,11 @@ import dask
 import dask.system
 from distributed import LocalCluster
 
+from flows.compute.dask_settings import dask_settings
 from flows.parameters import ComputeParameters
 
 # One thread per worker: two workers with two BLAS threads each would fight over two cores.
 _WORKER_ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-
-_CONFIGURATION = {
-    # A stack whose worker died is resubmitted by the search, which also ends its MLflow runs and its task run.
-    # Left to the scheduler it would be tried again in silence, and Prefect's record of it would never end.
-    "distributed.scheduler.allowed-failures": 0,
-    # Without it a search whose workers cannot start would wait for ever.
-    "distributed.scheduler.no-workers-timeout": "120s",
-    # A worker would interrupt its training a hundred times a second to sample it, for a dashboard that is not there.
-    "distributed.worker.profile.enabled": False,
-    # Likewise the health check of the event loop, fifty times a second.
-    "distributed.admin.tick.interval": "500ms",
-    # Dask counts mapped pages of a dataset as a worker's memory, and would kill it for reading one that is larger
-    # than its limit. The kernel takes such pages back when it needs them; worker_start watches what it cannot take.
-    "distributed.worker.memory.spill": False,
-    "distributed.worker.memory.pause": False,
-    "distributed.worker.memory.terminate": False,
-    "distributed.worker.preload": ["flows.compute.worker_start"],
-}
 
 _LOST_WORKER_TIMEOUT = {"distributed.deploy.lost-worker-timeout": "365 days"}
 """When the cluster gives up a worker that died, although its nanny starts it again. Dask looks 15 seconds after a death
@@ -56,7 +39,7 @@ def start_local_cluster(workers: int | None = None, worker_memory: str | None = 
 @contextmanager
 def cluster_ahead(compute: ComputeParameters) -> Iterator[None]:
     """Start the cluster that a search will ask for in the background; one nobody asked for is closed in the end."""
-    if compute.scheduler is not None:
+    if not compute.is_local:
         yield
         return
     with ThreadPoolExecutor(1) as background:
@@ -75,7 +58,7 @@ def _start(workers: int | None, worker_memory: str | None) -> LocalCluster:
     logging.getLogger("distributed").setLevel(logging.WARNING)
     # For good: Dask asks for it when a worker dies.
     dask.config.set(_LOST_WORKER_TIMEOUT)
-    with dask.config.set(_CONFIGURATION):
+    with dask_settings():
         return LocalCluster(
             n_workers=workers or dask.system.CPU_COUNT,
             threads_per_worker=1,

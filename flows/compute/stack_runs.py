@@ -1,5 +1,6 @@
 """The stacks of a search on their cluster: submitted, tried again where a worker died, split where one keeps dying."""
 
+import contextlib
 import queue
 import time
 from collections import deque
@@ -33,6 +34,9 @@ preempted; twice in a row it is the stack that kills it."""
 PIECES = 4
 """Into how many a stack is split that kills its workers. Each has one attempt before it is split itself, so the trial
 that does it is alone after the death of at most two workers more than the stack has digits to the base four."""
+
+JOIN_SECONDS = 2.0
+"""How often it is looked whether a worker has joined the cluster, which then gets a stack."""
 
 FAREWELL_SECONDS = 15.0
 """How long workers may take to save where they are when a search is interrupted."""
@@ -89,10 +93,7 @@ class StackRuns:
         outcomes = []
         try:
             while self._waiting or self._running:
-                while self._waiting and len(self._running) < slots(self._client):
-                    self._submit(self._waiting.popleft())
-                self._on_change(self._keys_running(), len(self.failed_trials))
-                future = self._done.get()
+                future = self._next_done()
                 outcome = self._settle(future, self._running.pop(future))
                 if outcome is not None:
                     outcomes.append(outcome)
@@ -102,6 +103,18 @@ class StackRuns:
         if self._failures:
             raise RunFailedError(f"{len(self._failures)} of the stacks failed: {'; '.join(self._failures)}")
         return outcomes
+
+    def _next_done(self) -> PrefectFuture[StackOutcome]:
+        """Keep every slot busy until a stack is done, and return it; workers may join meanwhile."""
+        told = None
+        while True:
+            while self._waiting and len(self._running) < slots(self._client):
+                self._submit(self._waiting.popleft())
+            if told != len(self._running):
+                self._on_change(self._keys_running(), len(self.failed_trials))
+                told = len(self._running)
+            with contextlib.suppress(queue.Empty):
+                return self._done.get(timeout=JOIN_SECONDS)
 
     def _keys_running(self) -> set[str]:
         return {trial.key for assignment in self._running.values() for trial in assignment.trials}

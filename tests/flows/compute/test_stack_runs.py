@@ -2,7 +2,9 @@
 
 import os
 import signal
-from collections.abc import Iterator
+import subprocess
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cloudpickle
@@ -11,7 +13,8 @@ from distributed import Client, WorkerPlugin
 
 from flows.compute.clusters import start_local_cluster
 from flows.tracking import tags
-from tests.flows.commands import Store, train
+from tests.flows.commands import BACKPROP, Store, train
+from tests.programs import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -68,3 +71,31 @@ def test_a_trial_that_kills_its_workers_is_found_and_fails_and_the_others_finish
         if child.info.status == "FINISHED":
             history = store.client.get_metric_history(child.info.run_id, "val/loss")
             assert [point.step for point in history] == [1, 2, 3]
+
+
+@pytest.mark.usefixtures("server")
+def test_a_worker_that_joins_gets_a_stack_at_once(prefect_server: str, tmp_path: Path) -> None:
+    assert prefect_server
+    # Two stacks, each of which outlasts the start of a worker.
+    (tmp_path / "two.yaml").write_text(
+        "grid: {hidden: [[64]], learning_rate: [0.01], epochs: [100000], batch_size: [16, 32], seed: [0]}"
+    )
+    store = Store(tmp_path)
+    with start_local_cluster(workers=1) as cluster:
+        options = ["--space", "two.yaml", "--scheduler", cluster.scheduler_address]
+        with subprocess.Popen([BACKPROP, "train", "--data", "digits", *options], cwd=tmp_path) as search:
+            try:
+                wait_until(lambda: store.statuses()["RUNNING"] == 1, search)
+                cluster.scale(2)
+                wait_until(lambda: store.statuses()["RUNNING"] == 2, search)
+            finally:
+                search.send_signal(signal.SIGINT)
+
+
+def wait_until(come: Callable[[], bool], search: subprocess.Popen[bytes]) -> None:
+    """Return when something has come about while a search runs."""
+    deadline = time.monotonic() + PATIENCE
+    while not come():
+        assert search.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.3)
