@@ -317,7 +317,13 @@ class Backend:
         return None
 
     def evaluation_sums(
-        self, network: "Network", parameters: "Parameters", samples: "Samples", *, residuals: bool
+        self,
+        network: "Network",
+        parameters: "Parameters",
+        samples: "Samples",
+        hidden: "Sequence[tuple[int, ...]] | None",
+        *,
+        residuals: bool,
     ) -> "EvaluationSums | None":
         """Return the sums of an evaluation, or None where there is nothing faster than the plain form.
 
@@ -325,6 +331,8 @@ class Backend:
 
         Parameters
         ----------
+        hidden : sequence of tuple of int or None
+            Own widths of every trial, where some are padded.
         residuals : bool
             Whether squared residuals are asked for, or hits.
         """

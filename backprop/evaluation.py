@@ -11,7 +11,7 @@ All means are over samples, weighted if the samples are: `sum_n w_n v_n / sum_n 
   counts as 1 where it is met and 0 where it is not.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from backprop.backend import Array, HostArray
 from backprop.losses import BinaryCrossEntropy
@@ -38,15 +38,30 @@ def evaluate(
     return network.backend.fetch(measure(network, parameters, samples, task, prefix))
 
 
-def measure(network: Network, parameters: Parameters, samples: Samples, task: Task, prefix: str) -> dict[str, Array]:
-    """Return what `evaluate` does, in the backend's memory: nothing is waited for."""
-    measured = (_classification if task == "classification" else _regression)(network, parameters, samples)
+def measure(
+    network: Network,
+    parameters: Parameters,
+    samples: Samples,
+    task: Task,
+    prefix: str,
+    hidden: Sequence[tuple[int, ...]] | None = None,
+) -> dict[str, Array]:
+    """Return what `evaluate` does, in the backend's memory: nothing is waited for.
+
+    Parameters
+    ----------
+    hidden : sequence of tuple of int, optional
+        Own widths of every trial, where some are padded: what could be left out.
+    """
+    measured = (_classification if task == "classification" else _regression)(network, parameters, samples, hidden)
     return {f"{prefix}/{name}": values for name, values in measured.items()}
 
 
-def _classification(network: Network, parameters: Parameters, samples: Samples) -> dict[str, Array]:
+def _classification(
+    network: Network, parameters: Parameters, samples: Samples, hidden: Sequence[tuple[int, ...]] | None
+) -> dict[str, Array]:
     total = _total_weight(samples)
-    sums = network.backend.evaluation_sums(network, parameters, samples, residuals=False)
+    sums = network.backend.evaluation_sums(network, parameters, samples, hidden, residuals=False)
     if sums is not None:
         return {"loss": sums.loss / total, "accuracy": sums.hits / total}
     xp = network.backend.xp
@@ -65,10 +80,12 @@ def _right(network: Network, logits: Array, y: Array) -> Array:
     return logits.argmax(axis=-1) == y.argmax(axis=-1)
 
 
-def _regression(network: Network, parameters: Parameters, samples: Samples) -> dict[str, Array]:
+def _regression(
+    network: Network, parameters: Parameters, samples: Samples, hidden: Sequence[tuple[int, ...]] | None
+) -> dict[str, Array]:
     xp = network.backend.xp
     outputs = network.architecture.outputs
-    loss, squares = _losses_and_squares(network, parameters, samples)
+    loss, squares = _losses_and_squares(network, parameters, samples, hidden)
     total = _total_weight(samples)
     spread = _spread(samples)
     explained = xp.where(spread > 0, 1 - squares / xp.where(spread > 0, spread, 1), squares == 0)
@@ -79,9 +96,11 @@ def _regression(network: Network, parameters: Parameters, samples: Samples) -> d
     }
 
 
-def _losses_and_squares(network: Network, parameters: Parameters, samples: Samples) -> tuple[Array, Array]:
+def _losses_and_squares(
+    network: Network, parameters: Parameters, samples: Samples, hidden: Sequence[tuple[int, ...]] | None
+) -> tuple[Array, Array]:
     """Return the sums of the losses, (T,), and of the squared residuals of every output, (T, C)."""
-    sums = network.backend.evaluation_sums(network, parameters, samples, residuals=True)
+    sums = network.backend.evaluation_sums(network, parameters, samples, hidden, residuals=True)
     if sums is not None:
         return sums.loss, sums.squares
     xp = network.backend.xp

@@ -125,7 +125,9 @@ class Training:
             order = self._backend.to_device(self._order(len(training)))
             measured = {"train/loss": self._descent.over(training, order, rates, self._updates)}
             if validation is not None:
-                measured |= measure(self.network, self._parameters, validation, self.stack.task, "val")
+                measured |= measure(
+                    self.network, self._parameters, validation, self.stack.task, "val", self._own_widths
+                )
             metrics = self._backend.fetch(measured)
         if any(type(trial.schedule) is not Constant for trial in self.stack.trials):
             metrics["train/learning_rate"] = rates
@@ -180,6 +182,9 @@ class Training:
             return
         if best is None and any(t.early_stopping and t.early_stopping.restore for t in trials):
             self._best = parameters.select(range(len(trials)))
+        widest = self.stack.architecture.hidden
+        padded = any(t.hidden not in (None, widest) for t in trials)
+        self._own_widths = [t.hidden or widest for t in trials] if padded else None
         self._descent = new_descent(self.network, self.stack, trials, parameters, memories, plain=self._plain)
         self._memories = self._descent.memories
 

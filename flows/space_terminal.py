@@ -191,7 +191,8 @@ def stacks_table(stacks: Sequence[StackEstimate]) -> Table:
         layers = (stack.architecture.inputs, *stack.architecture.hidden, stack.architecture.outputs)
         table.add_row(
             str(place),
-            f"{widths(layers)} {stack.architecture.activation}",
+            f"{widths(layers)} {stack.architecture.activation}"
+            + (f" and {stack.widths - 1} narrower" if stack.widths > 1 else ""),
             str(stack.batch_size),
             stack.optimizer,
             str(stack.trials),

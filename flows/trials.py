@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -95,6 +96,17 @@ def trial_key(digest: str, architecture: Architecture, hyperparameters: Hyperpar
             "core": CORE_VERSION,
         }
     )
+
+
+def common_architecture(trials: Sequence[PlannedTrial]) -> Architecture:
+    """Return the architecture of a stack of trials, each of whose layers is as wide as the widest of theirs."""
+    hidden = zip(*(trial.architecture.hidden for trial in trials), strict=True)
+    return replace(trials[0].architecture, hidden=tuple(map(max, hidden)))
+
+
+def own_hidden(trial: PlannedTrial, architecture: Architecture) -> tuple[int, ...] | None:
+    """Return a trial's own widths as the core takes them in a stack: None where they are the stack's."""
+    return None if trial.architecture.hidden == architecture.hidden else trial.architecture.hidden
 
 
 def configuration_key(hyperparameters: Hyperparameters) -> str:

@@ -49,12 +49,18 @@ class CompiledBackend(Backend):
         return CompiledDescent(network, stack, trials, parameters, memories, plain=plain, threads=thread_limit())
 
     def evaluation_sums(
-        self, network: Network, parameters: Parameters, samples: Samples, *, residuals: bool
+        self,
+        network: Network,
+        parameters: Parameters,
+        samples: Samples,
+        hidden: Sequence[tuple[int, ...]] | None,
+        *,
+        residuals: bool,
     ) -> Sums | None:
         """Return the sums of an evaluation by compiled loops, or None where they do not have the network."""
         if not compiles(network.architecture):
             return None
-        return evaluate_compiled(network, parameters, samples, residuals=residuals, threads=thread_limit())
+        return evaluate_compiled(network, parameters, samples, hidden, residuals=residuals, threads=thread_limit())
 
 
 def compiles(architecture: Architecture) -> bool:

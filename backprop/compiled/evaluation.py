@@ -1,5 +1,6 @@
 """The compiled twin of the sums in `backprop.evaluation`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,11 +37,17 @@ class Sums:
 
 
 def evaluate_compiled(
-    network: Network, parameters: Parameters, samples: Samples, *, residuals: bool, threads: int
+    network: Network,
+    parameters: Parameters,
+    samples: Samples,
+    hidden: Sequence[tuple[int, ...]] | None,
+    *,
+    residuals: bool,
+    threads: int,
 ) -> Sums:
-    """Return the sums of every trial over samples."""
+    """Return the sums of every trial over samples, each in its own hidden widths, or all in the architecture's."""
     trials, dtype = len(parameters.biases[0]), parameters.biases[0].dtype
-    net, size = layout(network.architecture, [network.architecture.hidden] * trials)
+    net, size = layout(network.architecture, hidden or [network.architecture.hidden] * trials)
     rule = rule_of(network.architecture, [Trial(1, 1)] * trials, plain=True)
     flat = np.zeros((trials, size), dtype)
     copy_in(parameters, flat, net)

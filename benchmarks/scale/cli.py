@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from benchmarks.machine import machine
+from benchmarks.scale.joined import measure_joined
 from benchmarks.scale.model import extrapolate, fit
 from benchmarks.scale.plots import draw
 from benchmarks.scale.rows import measure_rows
@@ -24,7 +25,7 @@ from benchmarks.scale.workers import measure_workers
 from flows.compute.devices import CPU_TRIALS
 
 BAD_INPUT = 2
-PARTS = ("trials", "width", "rows", "workers")
+PARTS = ("trials", "width", "joined", "rows", "workers")
 RESULTS = Path(__file__).parents[1] / "results"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -70,6 +71,8 @@ def measure(parts: tuple[str, ...], sizes: Sizes, scratch: Path | None, tell: Ca
         elif part == "width":
             result[part] = list(measure_width(sizes))
             result["blas_overtakes_at_width"] = overtaken_at(result[part])
+        elif part == "joined":
+            result[part] = list(measure_joined(sizes))
         elif part == "rows":
             result[part] = list(measure_rows(sizes, scratch))
         else:

@@ -134,9 +134,28 @@ def _workers(result: Mapping[str, Any], path: Path) -> None:
     _save(figure, path, f"{title}; efficiency at 2: {measured['efficiency']:.2f}")
 
 
+def _joined(result: Mapping[str, Any], path: Path) -> None:
+    figure, panels = _panels(2)
+    for axes, way, label in zip(panels, ("compiled", "numpy"), ("compiled loops", "NumPy, padded"), strict=True):
+        widths = dict.fromkeys(one["widths"] for one in result["joined"])
+        for name, color, marker in zip(widths, (BLUE, ORANGE, GREEN), ("o", "s", "^"), strict=False):
+            mine = [one for one in result["joined"] if one["widths"] == name]
+            ratios = [one[way]["separate_over_joined"] for one in mine]
+            axes.plot([one["each"] for one in mine], ratios, color=color, marker=marker, label=f"H of {name}")
+        axes.axhline(1, color=BLACK, linewidth=1)
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.set_xlabel("trials of each of four widths H of 64-H-10")
+        axes.set_ylabel(f"seconds of separate stacks / of one, {label}")
+        axes.set_ylim(bottom=0)
+        axes.legend()
+    _save(figure, path, "Widths: four stacks against one, an epoch of digits, batch 32, one thread")
+
+
 PICTURES: dict[str, Callable[[Mapping[str, Any], Path], None]] = {
     "trials": _trials,
     "width": _width,
+    "joined": _joined,
     "rows": _rows,
     "workers": _workers,
 }

@@ -21,6 +21,10 @@ class Sizes:
         Floating-point operations of an epoch of a width, if `width_rows` are enough for it.
     width_rows : int
         Most rows for a width.
+    joined_widths : tuple of str
+        Names in `joined.WIDTHS`.
+    joined_trials : tuple of int
+        Trials of each width.
     rows : tuple of int
     memory_limit : int
         Bytes that Dask lets the worker have that trains on rows.
@@ -40,6 +44,8 @@ class Sizes:
     widths: tuple[int, ...]
     width_flop: float
     width_rows: int
+    joined_widths: tuple[str, ...]
+    joined_trials: tuple[int, ...]
     rows: tuple[int, ...]
     memory_limit: int
     stacks: int
@@ -57,6 +63,8 @@ FULL = Sizes(
     widths=(16, 32, 64, 128, 256, 512, 1024, 2048, 4096),
     width_flop=8e9,
     width_rows=4096,
+    joined_widths=("24 to 32", "8 to 64", "16 to 256"),
+    joined_trials=(1, 2, 4, 16),
     rows=(10_000, 100_000, 1_000_000, 3_000_000, 10_000_000),
     memory_limit=2**30,
     stacks=8,
@@ -74,6 +82,8 @@ QUICK = Sizes(
     widths=(16, 128, 1024),
     width_flop=2e9,
     width_rows=2048,
+    joined_widths=("8 to 64",),
+    joined_trials=(1, 4),
     rows=(10_000, 300_000),
     memory_limit=2**30,
     stacks=8,

@@ -50,6 +50,22 @@ def tables(result: Mapping[str, Any]) -> list[Table]:
                 ],
             )
         )
+    if "joined" in result:
+        made.append(
+            _table(
+                "trials of four widths of 64-H-10: an epoch of digits, one thread; separate stacks / one of all",
+                ("H", "trials of each", "compiled", "NumPy, padded"),
+                [
+                    (
+                        one["widths"],
+                        one["each"],
+                        f"{one['compiled']['separate_over_joined']:.2f}",
+                        f"{one['numpy']['separate_over_joined']:.2f}",
+                    )
+                    for one in result["joined"]
+                ],
+            )
+        )
     if "rows" in result:
         made.append(_rows(result["rows"]))
     if "workers" in result:

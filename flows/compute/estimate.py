@@ -15,7 +15,7 @@ from flows.compute.paces import Paces, kind_of
 from flows.compute.probe import NoiseRows, seconds_an_epoch
 from flows.compute.stacking import trial_bytes
 from flows.data.shape import DatasetShape
-from flows.trials import PlannedTrial
+from flows.trials import PlannedTrial, common_architecture
 
 PROBE_SECONDS = 1.5
 """What the probes of all kinds of stacks take together, about: the smallest probe is trained in any case."""
@@ -26,6 +26,10 @@ class StackEstimate(BaseModel):
 
     Attributes
     ----------
+    architecture : Architecture
+        As wide as the widest of its trials.
+    widths : int
+        How many different ones its trials have.
     epochs : int
         Of the trial that trains longest.
     seconds : float
@@ -40,6 +44,7 @@ class StackEstimate(BaseModel):
     batch_size: int
     optimizer: str
     trials: int
+    widths: int
     epochs: int
     seconds: float
     memory_bytes: int
@@ -119,9 +124,10 @@ def makespan(seconds: Sequence[float], slots: int) -> float:
 
 def _estimate(stack: Sequence[PlannedTrial], paces: Paces) -> StackEstimate:
     return StackEstimate(
-        **kind_of(stack[0])._asdict(),
+        **kind_of(stack[0])._replace(architecture=common_architecture(stack))._asdict(),
         trials=len(stack),
+        widths=len({trial.architecture.hidden for trial in stack}),
         epochs=max(trial.hyperparameters.epochs for trial in stack),
         seconds=sum(paces.work(trial) for trial in stack),
-        memory_bytes=trial_bytes(stack[0]) * len(stack),
+        memory_bytes=trial_bytes(stack) * len(stack),
     )

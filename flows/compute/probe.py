@@ -9,13 +9,13 @@ from typing import Protocol
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from backprop import Samples, Stack, Training, Trial, one_hot
+from backprop import Architecture, Samples, Stack, Training, Trial, one_hot
 from backprop.backend import Backend
 from backprop.optimizers import optimizer
 from flows.compute.paces import kind_of
 from flows.data.preparation import Task
 from flows.data.shape import DatasetShape
-from flows.trials import DTYPE, HEADS, PlannedTrial
+from flows.trials import DTYPE, HEADS, PlannedTrial, common_architecture, own_hidden
 
 FIRST_MINIBATCHES = 4
 """Of the smallest probe."""
@@ -113,7 +113,8 @@ def seconds_an_epoch(
     Parameters
     ----------
     trials : sequence of PlannedTrial
-        Of one kind: on a CPU, where they train one after another, two of them are timed; on a GPU all.
+        That could share a stack. On a CPU, where they train one after another, they are of one kind and two are timed;
+        on a GPU all.
     planned_epochs : float
         That all trials of the kind are to be trained for.
     """
@@ -154,11 +155,11 @@ def is_worth_it(trials: Sequence[PlannedTrial], rows: int) -> bool:
 
 def _time_epoch(trials: Sequence[PlannedTrial], rows: ProbeRows, size: int, backend: Backend) -> float:
     """Train and validate one epoch on so many rows; return the seconds it took."""
-    first = trials[0]
+    architecture = common_architecture(trials)
     stack = Stack(
-        architecture=first.architecture,
-        batch_size=first.hyperparameters.batch_size,
-        trials=tuple(_probe(trial) for trial in trials),
+        architecture=architecture,
+        batch_size=trials[0].hyperparameters.batch_size,
+        trials=tuple(_probe(trial, architecture) for trial in trials),
         task=HEADS[rows.task].measured_as,
         dtype=DTYPE,
     )
@@ -173,11 +174,18 @@ def _time_epoch(trials: Sequence[PlannedTrial], rows: ProbeRows, size: int, back
     return max(clock() - started, LEAST_SECONDS)
 
 
-def _probe(trial: PlannedTrial) -> Trial:
+def _probe(trial: PlannedTrial, architecture: Architecture) -> Trial:
     """Return a trial of the same cost: what an epoch consists of, and none of what decides where it leads."""
     chosen = trial.hyperparameters
     numbers = chosen.optimizer_numbers
-    return Trial(PROBE_RATE, 1, optimizer=optimizer(chosen.optimizer, **numbers), l2=chosen.l2, dropout=chosen.dropout)
+    return Trial(
+        PROBE_RATE,
+        1,
+        optimizer=optimizer(chosen.optimizer, **numbers),
+        l2=chosen.l2,
+        dropout=chosen.dropout,
+        hidden=own_hidden(trial, architecture),
+    )
 
 
 def _in_proportion(rows: int, all_rows: int, others: int) -> int:

@@ -4,16 +4,15 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from backprop import Checkpoint, EpochReport, Samples, Stack, Training, Trial
+from backprop import Architecture, Checkpoint, EpochReport, Samples, Stack, Training, Trial
 from backprop.backend import Backend
 from backprop.halving import train_in_halves
 from backprop.optimizers import optimizer
 from flows.compute.pruning import Pruner
 from flows.compute.saved_stack import SavedStack
 from flows.data.preparation import Task
-from flows.parameters import Hyperparameters
 from flows.tracking.trial_news import TrialNews
-from flows.trials import DTYPE, HEADS, SHUFFLE_SEED, PlannedTrial
+from flows.trials import DTYPE, HEADS, SHUFFLE_SEED, PlannedTrial, common_architecture, own_hidden
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ class ResumableTraining:
     def _train(self, part: _Part, piece: Stack) -> Iterator[EpochReport]:
         """Train a part, or one of its halves, which starts anew."""
         whole = len(piece.trials) == len(part.trials)
-        planned = {trial_of(trial.hyperparameters): trial for trial in part.trials}
+        planned = {trial_of(trial, piece.architecture): trial for trial in part.trials}
         training = Training(piece, self._backend, checkpoint=part.checkpoint if whole else None)
         self._now = training, tuple(planned[trial] for trial in piece.trials)
         samples = training.place(self._samples[0], "training")
@@ -135,19 +134,20 @@ class ResumableTraining:
 
 def stack_of(trials: Sequence[PlannedTrial], task: Task) -> Stack:
     """Return the core's stack of planned trials."""
-    first = trials[0]
+    architecture = common_architecture(trials)
     return Stack(
-        architecture=first.architecture,
-        batch_size=first.hyperparameters.batch_size,
-        trials=tuple(trial_of(trial.hyperparameters) for trial in trials),
+        architecture=architecture,
+        batch_size=trials[0].hyperparameters.batch_size,
+        trials=tuple(trial_of(trial, architecture) for trial in trials),
         task=HEADS[task].measured_as,
         shuffle_seed=SHUFFLE_SEED,
         dtype=DTYPE,
     )
 
 
-def trial_of(chosen: Hyperparameters) -> Trial:
-    """Return the core's trial of some hyperparameters."""
+def trial_of(planned: PlannedTrial, architecture: Architecture) -> Trial:
+    """Return the core's trial of a planned one, in a stack of an architecture."""
+    chosen = planned.hyperparameters
     return Trial(
         chosen.learning_rate,
         chosen.epochs,
@@ -155,4 +155,5 @@ def trial_of(chosen: Hyperparameters) -> Trial:
         optimizer=optimizer(chosen.optimizer, **chosen.optimizer_numbers),
         l2=chosen.l2,
         dropout=chosen.dropout,
+        hidden=own_hidden(planned, architecture),
     )

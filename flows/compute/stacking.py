@@ -7,10 +7,11 @@ from itertools import pairwise
 
 import numpy as np
 
+from backprop.compiled.backend import compiles
 from backprop.optimizers import OPTIMIZERS
 from flows.compute.devices import DeviceFacts
-from flows.compute.paces import Kind, Paces, kind_of
-from flows.trials import DTYPE, PlannedTrial
+from flows.compute.paces import Kind, Paces, family_of, kind_of
+from flows.trials import DTYPE, PlannedTrial, common_architecture
 
 LEAST_PIECE = 16
 """Trials of a stack below which it is not halved for the sake of the end: a CPU trains them as fast as it does 1,024
@@ -18,6 +19,10 @@ LEAST_PIECE = 16
 
 LEAST_SECONDS = 5.0
 """Of a piece of fewer trials, for the sake of the end: ten times what it costs to hand out."""
+
+MOST_APART = 16
+"""Times as many parameters as the smallest that the largest network of a stack has, at the most: further was not
+measured (docs/performance.md), and a stack holds all of its trials as if they were the widest."""
 
 ROUNDING = 1e-9
 """Part by which sums of times may differ that are equal."""
@@ -39,8 +44,12 @@ def pack(
     The longest stack comes first.
 
     Trials share a stack if they have the same fold, architecture, batch size and kind of optimiser. Their rates, seeds
-    and numbers of epochs may differ. No stack is larger than `facts` allow, or longer than a slot's share of all, or
-    than `most_seconds`, save for a trial that is so alone.
+    and numbers of epochs may differ. So may their hidden widths, where those of one width are too few or too short for
+    a stack of their own, and one stack is faster than several: in a CPU's compiled loops, which train each trial in its
+    own widths, and elsewhere if the workers measured it.
+
+    No stack is larger than `facts` allow, or longer than a slot's share of all or than `most_seconds`, save for a trial
+    that is so alone.
 
     Parameters
     ----------
@@ -51,28 +60,79 @@ def pack(
     """
     if not trials:
         return []
-    groups: dict[tuple[int, Kind], list[PlannedTrial]] = defaultdict(list)
-    for trial in trials:
-        groups[trial.fold, kind_of(trial)].append(trial)
     longest = (sum(map(paces.work, trials)) + sum(beside)) / slots
     if most_seconds is not None and paces.are_seconds:
         longest = min(longest, most_seconds)
-    stacks = [stack for group in groups.values() for stack in _cut(group, longest, most_trials(group, facts), paces)]
+    stacks = [
+        stack
+        for group in _groups(trials, facts, paces)
+        for stack in _cut(group, longest, most_trials(group, facts), paces)
+    ]
     return _shrinking(stacks, slots, facts, paces, beside)
 
 
 def most_trials(group: Sequence[PlannedTrial], facts: DeviceFacts) -> int:
     """Return how many trials of a group a stack may hold."""
-    return min(facts.stack_trials, max(1, facts.stack_bytes // trial_bytes(group[0])))
+    return min(facts.stack_trials, max(1, facts.stack_bytes // trial_bytes(group)))
 
 
-def trial_bytes(trial: PlannedTrial) -> int:
-    """Return the bytes a trial takes in a stack: its parameters, the optimiser's memories, and a gradient.
+def trial_bytes(stack: Sequence[PlannedTrial]) -> int:
+    """Return the bytes that each trial of a stack takes: its parameters, the optimiser's memories, and a gradient.
 
     Parameters and memories count twice: a stack keeps them once as matrices and once as its loops have them.
     """
-    memories = len(OPTIMIZERS[trial.hyperparameters.optimizer].memories)
-    return ITEM_BYTES * trial.architecture.parameter_count * (2 * (1 + memories) + 1)
+    memories = len(OPTIMIZERS[stack[0].hyperparameters.optimizer].memories)
+    return ITEM_BYTES * common_architecture(stack).parameter_count * (2 * (1 + memories) + 1)
+
+
+def families(trials: Sequence[PlannedTrial], facts: DeviceFacts, paces: Paces) -> dict[Kind, list[PlannedTrial]]:
+    """Return the trials of small groups that only differ in their widths, where there are several of them."""
+    found: dict[Kind, list[PlannedTrial]] = defaultdict(list)
+    for group in _by_kind(trials).values():
+        if _is_small(group, facts, paces):
+            found[family_of(kind_of(group[0]))] += group
+    return {family: mates for family, mates in found.items() if len(set(map(kind_of, mates))) > 1}
+
+
+def _groups(trials: Sequence[PlannedTrial], facts: DeviceFacts, paces: Paces) -> list[list[PlannedTrial]]:
+    """Return the trials that may share stacks, in their order."""
+    kinds = _by_kind(trials)
+    places: dict[tuple[int, Kind], tuple[int, Kind, int]] = {}
+    least: dict[tuple[int, Kind], int] = {}
+    for fold, kind in sorted(kinds, key=lambda of: of[1].architecture.parameter_count):
+        family = family_of(kind)
+        if _is_small(kinds[fold, kind], facts, paces) and _may_join(family, facts, paces):
+            size = kind.architecture.parameter_count
+            if size > MOST_APART * least.setdefault((fold, family), size):
+                least[fold, family] = size
+            places[fold, kind] = (fold, family, least[fold, family])
+        else:
+            places[fold, kind] = (fold, kind, 0)
+    groups: dict[tuple[int, Kind, int], list[PlannedTrial]] = defaultdict(list)
+    for trial in trials:
+        groups[places[trial.fold, kind_of(trial)]].append(trial)
+    return list(groups.values())
+
+
+def _by_kind(trials: Sequence[PlannedTrial]) -> dict[tuple[int, Kind], list[PlannedTrial]]:
+    groups: dict[tuple[int, Kind], list[PlannedTrial]] = defaultdict(list)
+    for trial in trials:
+        groups[trial.fold, kind_of(trial)].append(trial)
+    return groups
+
+
+def _is_small(group: Sequence[PlannedTrial], facts: DeviceFacts, paces: Paces) -> bool:
+    """Return whether a group is too small to fill a device, or too short to be worth its hand-out."""
+    long = facts.in_turn and paces.are_seconds and _work_of(paces)(group) >= LEAST_SECONDS
+    return len(group) < _least_piece(facts) and not long
+
+
+def _may_join(family: Kind, facts: DeviceFacts, paces: Paces) -> bool:
+    return compiles(family.architecture) if facts.in_turn else family in paces.padded
+
+
+def _least_piece(facts: DeviceFacts) -> int:
+    return max(LEAST_PIECE, facts.stack_trials // 4)
 
 
 def _shrinking(
@@ -84,7 +144,7 @@ def _shrinking(
     Polychronopoulos and Kuck, IEEE Transactions on Computers C-36, 1987).
     """
     work = _work_of(paces)
-    least = max(LEAST_PIECE, facts.stack_trials // 4)
+    least = _least_piece(facts)
     waiting = sorted(stacks, key=work, reverse=True)
     left = sum(map(work, stacks))
     packed = []

@@ -11,10 +11,10 @@ from pydantic import BaseModel, ConfigDict
 from backprop import select_backend
 from backprop.backend import Device
 from flows.compute.devices import DeviceFacts
-from flows.compute.paces import Paces
+from flows.compute.paces import Kind, Paces
 from flows.compute.probe import DatasetRows, is_worth_it, seconds_an_epoch
 from flows.compute.stack_training import mapped_samples
-from flows.compute.stacking import most_trials
+from flows.compute.stacking import families, most_trials
 from flows.data.store import DatasetReference, open_dataset
 from flows.parameters import ComputeParameters
 from flows.trials import PlannedTrial
@@ -26,15 +26,19 @@ ANSWER_SECONDS = 120.0
 """After which workers are asked no longer: a machine that compiles for the first time takes half a minute."""
 
 
+WORTH_PADDING = 0.9
+"""Part of the time of separate stacks that a padded one may take, to be worth it."""
+
+
 class Probe(BaseModel):
     """What a worker is asked to measure.
 
     Attributes
     ----------
     trials : tuple of PlannedTrial
-        Of one kind.
+        That could share a stack.
     planned_epochs : int
-        That all trials of the kind are to be trained for.
+        That all trials like them are to be trained for.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -78,7 +82,23 @@ class WorkerPaces:
         """
         if not trials or not self._are_asked_for(trials):
             return Paces()
+        try:
+            self._measure(trials, client, slots, facts)
+            padded = () if facts.in_turn else self._padded(trials, client, slots, facts)
+        except (CommClosedError, FutureCancelledError):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever stops a probe, the search goes on without it
+            self._warn(
+                f"how long trials take could not be measured ({type(error).__name__}: {error}): stacks are packed by "
+                "their multiplications"
+            )
+            return Paces()
+        return self._known.of(trials).model_copy(update={"padded": padded})
+
+    def _measure(self, trials: Sequence[PlannedTrial], client: Client, slots: int, facts: DeviceFacts) -> None:
         unknown = self._known.unknown(trials)
+        if not unknown:
+            return
         probes = [
             Probe(
                 dataset=self._datasets[some[0].fold],
@@ -89,18 +109,30 @@ class WorkerPaces:
             )
             for some in unknown.values()
         ]
-        try:
-            seconds = _answers(client, probes)
-        except (CommClosedError, FutureCancelledError):
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever stops a probe, the search goes on without it
-            self._warn(
-                f"how long trials take could not be measured ({type(error).__name__}: {error}): stacks are packed by "
-                "their multiplications"
-            )
-            return Paces()
+        seconds = _answers(client, probes)
         self._known = Paces(measured=(*self._known.measured, *zip(unknown, seconds, strict=True)))
-        return self._known.of(trials)
+
+    def _padded(
+        self, trials: Sequence[PlannedTrial], client: Client, slots: int, facts: DeviceFacts
+    ) -> tuple[Kind, ...]:
+        """Return the families whose small groups are faster as one padded stack, timed where they would train."""
+        found = families(trials, facts, self._known)
+        probes = [
+            Probe(
+                dataset=self._datasets[mates[0].fold],
+                trials=tuple(mates[: most_trials(mates, facts)]),
+                device=self._compute.device,
+                budget_seconds=SLOT_SECONDS * slots / len(found),
+                planned_epochs=sum(trial.hyperparameters.epochs for trial in mates),
+            )
+            for mates in found.values()
+        ]
+        seconds = _answers(client, probes)
+        return tuple(
+            family
+            for family, probe, joined in zip(found, probes, seconds, strict=True)
+            if joined * len(probe.trials) < WORTH_PADDING * sum(map(self._known.epoch, probe.trials))
+        )
 
     def _are_asked_for(self, trials: Sequence[PlannedTrial]) -> bool:
         if self._compute.stack_seconds is not None:

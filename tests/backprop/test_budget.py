@@ -120,3 +120,17 @@ def test_bytes_stay_bytes_on_the_device(kernels_on_double):
         del reports
     np.testing.assert_array_equal(*losses)
     assert peaks[1] - peaks[0] == 3 * x.size
+
+
+@pytest.mark.parametrize("optimizer", [SGD(), Adam()], ids=["sgd", "adam"])
+def test_a_stack_of_four_widths_launches_hardly_more_than_one_of_a_single_width(kernels_on_double, optimizer):
+    """Separate stacks would launch four times as often: what padding saves where launches are all that costs."""
+    architecture = Architecture(6, (8, 8), 3)
+    widths = [(8, 8), (4, 8), (4, 4), (2, 6)]
+    trials = [Trial(0.1, 2, seed, optimizer=optimizer, hidden=own) for seed, own in enumerate(widths)]
+    single = launches_a_step(kernels_on_double, Stack(architecture, BATCH, tuple(trials[:1])))
+
+    padded = launches_a_step(kernels_on_double, Stack(architecture, BATCH, tuple(trials)))
+
+    # Two hidden layers, each masked on the way forth and back.
+    assert padded == single + 4

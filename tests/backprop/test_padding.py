@@ -1,5 +1,7 @@
 """Trials of different widths share a stack, and none of them can tell."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -83,6 +85,82 @@ def test_padded_equals_unpadded_for_any_widths(
     trials = tuple(Trial(0.05, 2, seed, dropout=dropout, hidden=own) for seed, own in enumerate(widths))
 
     assert_equal_alone(trials, activation, batch_size)
+
+
+@st.composite
+def stacks_of_widths(draw: st.DrawFn) -> Stack:
+    """Draw a stack of trials that differ in their widths, and in all else that trials of a stack may differ in."""
+    kind = draw(st.sampled_from(sorted(OPTIMIZERS)))
+    # Rules that divide by the size of a gradient make a step of what rounding left of one that is 0.
+    dtype = draw(st.sampled_from(["float32", "float64"] if kind in ("sgd", "momentum", "nesterov") else ["float64"]))
+    layers = draw(st.integers(1, 2))
+    hidden = draw(st.lists(st.tuples(*[st.integers(1, 7)] * layers), min_size=2, max_size=4))
+    trials = tuple(
+        Trial(
+            draw(st.sampled_from([0.003, 0.03])),
+            # Those that end earlier leave the stack.
+            draw(st.integers(1, 4)),
+            seed,
+            optimizer=optimizer(kind),
+            l2=draw(st.sampled_from([0.0, 0.01])),
+            dropout=draw(st.sampled_from([0.0, 0.4])),
+            hidden=own,
+        )
+        for seed, own in enumerate(hidden)
+    )
+    widest = tuple(map(max, zip(*hidden, strict=True)))
+    activation = draw(st.sampled_from(PADDABLE))
+    return Stack(Architecture(D, widest, C, activation), draw(st.sampled_from([1, 4, N])), trials, dtype=dtype)
+
+
+@settings(max_examples=15)
+@given(stack=stacks_of_widths(), saved_after=st.integers(0, 3))
+def test_a_trial_in_any_stack_of_widths_equals_itself_alone_also_where_the_stack_was_broken_off(
+    stack: Stack, saved_after: int
+) -> None:
+    # The stack's invariant: float64 to 1e-10, float32 to 1e-4.
+    rtol, atol = (1e-10, 1e-12) if stack.dtype == "float64" else (1e-4, 1e-6)
+    weights: dict[int, Parameters] = {}
+    curves: list[list[dict[str, float]]] = [[] for _ in stack.trials]
+    run = Training(stack, CPU)
+    while run.active:
+        if run.epochs_done == saved_after:
+            run = Training(stack, CPU, checkpoint=run.checkpoint())
+        report = run.epoch(run.place(TRAINING), run.place(VALIDATION, "validation"))
+        for k, place in enumerate(report.trials):
+            curves[place].append({name: values[k] for name, values in report.metrics.items()})
+        weights |= {done.trial: done.parameters for done in report.finished}
+
+    for place, trial in enumerate(stack.trials):
+        plain = stack.architecture.activations[0]
+        single = Stack(
+            Architecture(D, trial.hidden, C, plain), stack.batch_size, (replace(trial, hidden=None),), dtype=stack.dtype
+        )
+        [expected], own = trained(single)
+        for name, values in expected.items():
+            np.testing.assert_allclose([point[name] for point in curves[place]], values, rtol, atol)
+        for found, wanted in zip(weights[place], own[0], strict=True):
+            assert found.shape == wanted.shape
+            np.testing.assert_allclose(found, wanted, 10 * rtol, 10 * atol)
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+@pytest.mark.parametrize("sigma", ["sigmoid", "softplus"])
+def test_units_that_a_trial_lacks_stay_exactly_zero_in_all_that_an_optimiser_keeps(kind: str, sigma: str) -> None:
+    numbers = {"optimizer": optimizer(kind), "l2": 0.1, "l1": 0.01, "dropout": 0.3, "clip_norm": 0.5}
+    trials = (Trial(0.1, 9, 0, hidden=(6,), **numbers), Trial(0.1, 9, 1, hidden=(2,), **numbers))
+    run = Training(Stack(Architecture(D, (6,), C, sigma), 4, trials), CPU)
+    placed = run.place(TRAINING)
+    for _ in range(3):
+        run.epoch(placed)
+
+    state = run.checkpoint()
+    for kept in (state.parameters, *state.memories.values()):
+        (w1, w2), (b1, _) = kept.weights, kept.biases
+        assert not w1[1, :, 2:].any()
+        assert not w2[1, 2:].any()
+        assert not b1[1, :, 2:].any()
+        assert w1[0, :, 2:].any()
 
 
 def test_padded_weights_stay_exactly_zero() -> None:

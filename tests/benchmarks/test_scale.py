@@ -29,6 +29,8 @@ TINY = replace(
     widths=(16,),
     width_flop=1e6,
     width_rows=200,
+    joined_widths=("8 to 64",),
+    joined_trials=(1,),
     rows=(1000,),
     stacks=2,
     stack_trials=2,
@@ -81,6 +83,10 @@ def test_all_parts_run_and_are_written(monkeypatch, tmp_path):
     [one] = result["width"]
     assert one["rows"] == 200
     assert one["compiled_over_numpy"] == pytest.approx(one["numpy"]["seconds"] / one["compiled"]["seconds"])
+
+    [one] = result["joined"]
+    for way in ("compiled", "numpy"):
+        assert one[way]["separate_over_joined"] == pytest.approx(one[way]["separate"] / one[way]["joined"])
 
     assert [(one["rows"], one["way"]) for one in result["rows"]] == [(1000, way) for way in rows.WAYS]
     for one in result["rows"]:

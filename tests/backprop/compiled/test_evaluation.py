@@ -152,7 +152,7 @@ def test_threads_that_share_the_trials_measure_the_same_bits(threads, trials, re
     samples, parameters = drawn(architecture, 300, weighted=True), drawn_parameters(architecture, trials)
     network = Network(architecture, COMPILED)
     alone, shared = [
-        evaluate_compiled(network, parameters, samples, residuals=residuals, threads=n) for n in (1, threads)
+        evaluate_compiled(network, parameters, samples, None, residuals=residuals, threads=n) for n in (1, threads)
     ]
     for found, wanted in ((shared.loss, alone.loss), (shared.hits, alone.hits), (shared.squares, alone.squares)):
         np.testing.assert_array_equal(found, wanted)

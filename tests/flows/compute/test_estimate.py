@@ -58,9 +58,9 @@ def test_stacks_cost_what_their_trials_and_epochs_do() -> None:
     ]
     assert third.architecture.hidden == (16, 16)
     assert [stack.memory_bytes for stack in estimate.stacks] == [
-        6 * trial_bytes(long[0]),
-        3 * trial_bytes(short[0]),
-        trial_bytes(other[0]),
+        6 * trial_bytes(long),
+        3 * trial_bytes(short),
+        trial_bytes(other),
     ]
     assert estimate.memory_bytes == sum(sorted(stack.memory_bytes for stack in estimate.stacks)[-2:])
     assert estimate.samples_bytes == (90 + 20) * 4 * 4

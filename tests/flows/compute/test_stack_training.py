@@ -157,6 +157,30 @@ def test_trials_of_different_momenta_share_a_stack_and_train_as_alone(wine: Data
         assert [value for _, value in curve_of_run] == pytest.approx(expected["train/loss"], rel=1e-4)
 
 
+def test_trials_of_different_widths_share_a_stack_and_train_as_alone(
+    wine: Dataset, tracking: Tracking, tmp_path: Path
+) -> None:
+    widths = ([8], [3], [16])
+    trials = [planned(wine, hidden=hidden, seed=seed) for seed, hidden in enumerate(widths)]
+    with search_run(tracking, wine, "elsewhere", OTHER_SPACE) as alone:
+        for place, trial in enumerate(trials):
+            train_assignment(assignment(wine, alone, [trial]).model_copy(update={"name": f"stack-{place}"}))
+
+    with search_run(tracking, wine, "space", SPACE) as run:
+        train_assignment(assignment(wine, run, trials))
+
+    together, apart = curves(tracking, run), curves(tracking, alone)
+    assert together.keys() == apart.keys() == {trial.key for trial in trials}
+    for key, expected in apart.items():
+        np.testing.assert_allclose(together[key], expected, rtol=1e-4)
+    for child in children(tracking, run):
+        path = tracking.client().download_artifacts(child.info.run_id, "weights.safetensors", str(tmp_path))
+        architecture, parameters = load_weights(Path(path))
+        own = int(child.data.params["width"])
+        assert architecture.hidden == (own,)
+        assert [w.shape for w in parameters.weights] == [(1, 13, own), (1, own, 3)]
+
+
 def test_an_error_is_reported_in_the_unit_of_the_target(diabetes: Dataset, tracking: Tracking, tmp_path: Path) -> None:
     _, [run] = train_on(diabetes, tracking, [planned(diabetes, learning_rate=0.01)])
 
@@ -395,10 +419,11 @@ def epochs_trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return trained
 
 
+@pytest.mark.parametrize("widths", [[8, 8, 8, 8], [8, 4, 12, 4]], ids=["one width", "several widths"])
 def test_the_pieces_of_a_stack_go_on_from_where_it_was_saved(
-    wine: Dataset, tracking: Tracking, monkeypatch: pytest.MonkeyPatch
+    wine: Dataset, tracking: Tracking, monkeypatch: pytest.MonkeyPatch, widths: list[int]
 ) -> None:
-    trials = [planned(wine, seed=seed, epochs=8) for seed in range(4)]
+    trials = [planned(wine, hidden=[width], seed=seed, epochs=8) for seed, width in enumerate(widths)]
     with search_run(tracking, wine, "elsewhere", OTHER_SPACE) as undisturbed:
         train_assignment(assignment(wine, undisturbed, trials))
     with search_run(tracking, wine, "space", SPACE) as run:

@@ -2,14 +2,15 @@
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from backprop import Architecture
 from flows.compute.devices import DeviceFacts
 from flows.compute.estimate import makespan
-from flows.compute.paces import Paces, kind_of
-from flows.compute.stacking import LEAST_PIECE, LEAST_SECONDS, pack, trial_bytes
+from flows.compute.paces import Paces, family_of, kind_of
+from flows.compute.stacking import LEAST_PIECE, LEAST_SECONDS, MOST_APART, families, pack, trial_bytes
 from flows.parameters import Hyperparameters
 from flows.trials import PlannedTrial, trial_key
 
@@ -18,7 +19,8 @@ UNMEASURED = Paces()
 
 
 def alike(trial: PlannedTrial) -> tuple[object, ...]:
-    return trial.fold, trial.architecture, trial.hyperparameters.batch_size, trial.hyperparameters.optimizer
+    """Return what the trials of a stack have in common: all but their widths, on a CPU."""
+    return trial.fold, family_of(kind_of(trial))
 
 
 def planned(
@@ -29,17 +31,18 @@ def planned(
     inputs: int = 4,
     optimizer: str = "sgd",
     fold: int = 0,
+    activation: str = "relu",
 ) -> PlannedTrial:
     hyperparameters = Hyperparameters(
         hidden=hidden,
-        activation="relu",
+        activation=activation,
         optimizer=optimizer,
         learning_rate=0.1,
         batch_size=batch_size,
         epochs=epochs,
         seed=seed,
     )
-    architecture = Architecture(inputs, hidden, 3)
+    architecture = Architecture(inputs, hidden, 3, activation)
     return PlannedTrial(
         key=trial_key("d", architecture, hyperparameters),
         hyperparameters=hyperparameters,
@@ -119,7 +122,7 @@ def test_a_stack_of_large_networks_stays_within_its_bytes() -> None:
         [planned((256,), 32, 5, seed, inputs=1024) for seed in range(8)], slots=1, facts=FACTS, paces=UNMEASURED
     )
 
-    assert all(len(stack) * trial_bytes(stack[0]) <= FACTS.stack_bytes for stack in stacks)
+    assert all(len(stack) * trial_bytes(stack) <= FACTS.stack_bytes for stack in stacks)
     assert len(stacks) > 1
 
 
@@ -130,7 +133,7 @@ def test_a_network_larger_than_a_stack_may_be_still_trains() -> None:
 
 
 def test_an_optimiser_with_memories_makes_a_trial_larger() -> None:
-    sgd, adam = (trial_bytes(planned((8,), 32, 5, 0, optimizer=name)) for name in ("sgd", "adam"))
+    sgd, adam = (trial_bytes([planned((8,), 32, 5, 0, optimizer=name)]) for name in ("sgd", "adam"))
 
     assert sgd < adam
     assert sgd >= 2 * 4 * planned((8,), 32, 5, 0).architecture.parameter_count
@@ -176,7 +179,7 @@ def test_workers_wait_for_no_stack_that_could_be_shorter(
 
     taken = seconds(stacks, paces)
     assert sorted(t.key for stack in stacks for t in stack) == sorted(t.key for t in many)
-    assert all(len({kind_of(t) for t in stack}) == 1 for stack in stacks)
+    assert all(len({alike(t) for t in stack}) == 1 for stack in stacks)
     assert taken == sorted(taken, reverse=True)
     assert max(map(len, stacks)) <= FACTS.stack_trials
     for place, stack in enumerate(stacks):
@@ -232,3 +235,71 @@ def test_what_is_trained_beside_is_a_share_of_the_work_and_begins_when_its_turn_
 
 def test_nothing_is_packed_into_no_stacks() -> None:
     assert pack([], 2, FACTS, UNMEASURED, beside=[1.0]) == []
+
+
+def hidden(stacks: list[list[PlannedTrial]]) -> list[list[tuple[int, ...]]]:
+    return [sorted({trial.architecture.hidden for trial in stack}) for stack in stacks]
+
+
+def test_widths_with_few_trials_share_a_stack_and_those_with_many_have_their_own() -> None:
+    few = [planned((width,), 32, 5, seed) for width in (8, 12, 16) for seed in range(3)]
+    many = [planned((10,), 32, 5, seed) for seed in range(20)]
+
+    assert sorted(hidden(pack([*few, *many], 1, FACTS, UNMEASURED))) == [[(8,), (12,), (16,)], [(10,)]]
+
+
+def test_widths_whose_trials_are_long_have_stacks_of_their_own() -> None:
+    trials = [planned((width,), 32, 10, seed) for width in (8, 12, 16) for seed in range(3)]
+    paces = paced((trials[0], 0.01), (trials[3], 0.01), (trials[6], LEAST_SECONDS))
+
+    assert hidden(pack(trials, 1, FACTS, paces)) == [[(16,)], [(8,), (12,)]]
+
+
+def test_a_stack_of_several_widths_is_cut_into_pieces_of_equal_work() -> None:
+    trials = [planned((width,), 32, 10, 0) for width in (4, 5, 6, 7, 22)]
+
+    assert hidden(pack(trials, 2, FACTS, UNMEASURED)) == [[(4,), (5,), (6,), (7,)], [(22,)]]
+
+
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        (planned((12,), 16, 5, 0), "batch size"),
+        (planned((12,), 32, 5, 0, optimizer="adam"), "optimiser"),
+        (planned((12,), 32, 5, 0, fold=1), "fold"),
+        (planned((12, 4), 32, 5, 0), "depth"),
+        (planned((12,), 32, 5, 0, activation="tanh"), "activation"),
+        (planned((8 * MOST_APART + 8,), 32, 5, 0), "how far the widths are apart"),
+    ],
+)
+def test_what_differs_in_more_than_widths_shares_no_stack(other: PlannedTrial, why: str) -> None:
+    assert len(pack([planned((8,), 32, 5, 0), other], 1, FACTS, UNMEASURED)) == 2, why
+
+
+def test_softmax_layers_of_several_widths_are_not_padded() -> None:
+    trials = [planned((width,), 32, 5, 0, activation="softmax") for width in (8, 12)]
+
+    assert len(pack(trials, 1, FACTS, UNMEASURED)) == 2
+    assert families(trials, FACTS, UNMEASURED) == {}
+
+
+def test_on_a_gpu_widths_are_padded_only_if_the_workers_measured_that_it_pays() -> None:
+    gpu = DeviceFacts(stack_bytes=2**30, stack_trials=512, in_turn=False)
+    trials = [planned((width,), 32, 5, seed) for width in (8, 12) for seed in range(3)]
+    paces = paced((trials[0], 0.1), (trials[3], 0.1))
+
+    [(family, mates)] = families(trials, gpu, paces).items()
+
+    assert mates == trials
+    assert hidden(pack(trials, 1, gpu, paces)) == [[(8,)], [(12,)]]
+    assert hidden(pack(trials, 1, gpu, paces.model_copy(update={"padded": (family,)}))) == [[(8,), (12,)]]
+
+
+def test_a_stack_of_several_widths_stays_within_its_bytes() -> None:
+    facts = FACTS.model_copy(update={"stack_bytes": 6 * trial_bytes([planned((64,), 32, 5, 0)])})
+    trials = [planned((width,), 32, 5, seed) for width in (16, 64) for seed in range(5)]
+
+    stacks = pack(trials, 1, facts, UNMEASURED)
+
+    assert all(len(stack) * trial_bytes(stack) <= facts.stack_bytes for stack in stacks)
+    assert len(stacks) > 1

@@ -127,7 +127,9 @@ def test_a_search_whose_probe_kills_its_worker_is_packed_by_multiplications(wine
 @pytest.mark.usefixtures("server")
 def test_a_trial_that_kills_the_worker_that_probes_it_fails_alone(poisoned: str, tmp_path: Path) -> None:
     (tmp_path / "poison.yaml").write_text(
-        f"grid: {{hidden: [[8], [{DEADLY}]], learning_rate: [0.1], epochs: [400], batch_size: [64]}}"
+        "trials:\n"
+        "  - {hidden: [8], learning_rate: 0.1, epochs: 400, batch_size: 64}\n"
+        f"  - {{hidden: [{DEADLY}], learning_rate: 0.1, epochs: 400, batch_size: 32}}\n"
     )
 
     ran = train(tmp_path, "--data", "wine", "--space", "poison.yaml", "--scheduler", poisoned)
