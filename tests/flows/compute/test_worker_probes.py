@@ -2,22 +2,24 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import cloudpickle
 import pytest
 from distributed import Client, WorkerPlugin
 
+from flows.compute import worker_probes
 from flows.compute.clusters import start_local_cluster
 from flows.compute.devices import DeviceFacts, smallest_device
 from flows.compute.estimate import makespan
 from flows.compute.paces import Paces, kind_of
 from flows.compute.stacking import pack
-from flows.compute.worker_probes import WorkerPaces
+from flows.compute.worker_probes import Probe, WorkerPaces
 from flows.data.store import Dataset
 from flows.parameters import ComputeParameters
 from flows.tracking import tags
+from flows.trials import PlannedTrial, common_architecture
 from tests.flows.commands import Store, train
 from tests.flows.conftest import planned
 
@@ -141,3 +143,32 @@ def test_a_trial_that_kills_the_worker_that_probes_it_fails_alone(poisoned: str,
     [failed] = [child for child in store.children() if child.info.status == "FAILED"]
     assert failed.data.params["width"] == str(DEADLY)
     assert "its worker died each of the 2 times" in failed.data.tags[tags.FAILURE]
+
+
+@pytest.mark.parametrize(
+    ("seconds_of", "pays"),
+    [
+        (lambda _trials: 1.0, True),  # launches are all that costs
+        (lambda trials: len(trials) * float(common_architecture(trials).parameter_count), False),  # multiplications are
+    ],
+    ids=["launches", "multiplications"],
+)
+def test_a_gpu_pads_a_family_of_widths_if_its_own_probe_says_that_it_pays(
+    wine: Dataset,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds_of: Callable[[Sequence[PlannedTrial]], float],
+    pays: bool,
+) -> None:
+    gpu = DeviceFacts(stack_bytes=2**30, stack_trials=512, in_turn=False)
+    trials = [planned(wine, hidden=[width], epochs=400, seed=seed) for width in (8, 64) for seed in range(3)]
+    asked: list[int] = []
+
+    def answers(_client: object, probes: list[Probe]) -> list[float]:
+        asked.extend(len(probe.trials) for probe in probes)
+        return [seconds_of(probe.trials) / len(probe.trials) for probe in probes]
+
+    monkeypatch.setattr(worker_probes, "_answers", answers)
+    paces = WorkerPaces([wine.reference], CPU, refuse).of(trials, None, 1, gpu)  # type: ignore[arg-type]
+
+    assert asked == [3, 3, 6]
+    assert len(pack(trials, 1, gpu, paces)) == (1 if pays else 2)
