@@ -5,14 +5,14 @@ a piece of a table and the whole table give the same numbers to the last bit.
 """
 
 from functools import cache
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.data.targets import Label
-from flows.data.values import NO_DATE, missing_value, read_booleans, read_dates, read_levels
+from flows.data.values import NO_DATE, ColumnFault, missing_value, read_booleans, read_dates, read_levels, shown
 
 DatePart = Literal["year", "month", "day", "weekday", "hour", "elapsed"]
 
@@ -77,8 +77,22 @@ class CategoricalEncoding(Fitted):
         )
 
     def encode(self, column: pd.Series, inputs: np.ndarray) -> None:
-        """Set one input of each row to 1, in (N, inputs) that is all 0."""
+        """Set one input of each row to 1, in (N, inputs) that is all 0.
+
+        Raises
+        ------
+        ColumnFault
+            If a value can be no level, is a number among levels of text or the other way round, or is missing and may
+            not be.
+        """
         codes, found = read_levels(column)
+        # Taken for a level that was never seen, every 7 would silently be one of the others where "7" was learnt.
+        strange = self._first_of_another_kind(found)
+        if strange is not None:
+            kinds = "a number, and the categories are text" if self.of_text else "text, and the categories are numbers"
+            raise ColumnFault(
+                column.name, f"{shown(found[strange])}, which is {kinds},", int(np.argmax(codes == strange))
+            )
         if self.refuse_missing and (codes < 0).any():
             raise missing_value(column, codes < 0)
         others = len(self.levels)
@@ -86,6 +100,19 @@ class CategoricalEncoding(Fitted):
         # The last is what the code of a missing value, -1, finds.
         place = np.array([places.get(level, others) for level in [*found, None]])
         inputs[np.arange(len(codes)), place[codes]] = 1
+
+    @property
+    def of_text(self) -> bool | None:
+        """Whether the levels are text; None where some are and others are not, or there are none."""
+        kinds = {isinstance(level, str) for level in self.levels if level is not None}
+        return kinds.pop() if len(kinds) == 1 else None
+
+    def _first_of_another_kind(self, found: list[Any]) -> int | None:
+        """Return which of the values found is no text among levels of text, or the other way round."""
+        of_text = self.of_text
+        if of_text is None:
+            return None
+        return next((place for place, value in enumerate(found) if isinstance(value, str) != of_text), None)
 
 
 class BooleanEncoding(Fitted):

@@ -33,7 +33,25 @@ def predictions(preparation: Preparation, outputs: np.ndarray) -> Predictions:
     return preparation.restore_target(values[:, 0] if is_one_quantity else values)
 
 
-def probabilities(preparation: Preparation, outputs: np.ndarray) -> pd.DataFrame:
-    """Return (N, C) probabilities as a frame, with a column for each class, or for each label of several."""
-    names = preparation.targets if preparation.classes is None else label_array(preparation.classes)
-    return pd.DataFrame(outputs, columns=[str(name) for name in names])
+def probability_names(preparation: Preparation) -> list[str]:
+    """Return the names of probabilities, ``probability_`` and the class or label; there are none of quantities."""
+    if preparation.task == "regression":
+        return []
+    names = preparation.targets if preparation.classes is None else label_array(preparation.classes).tolist()
+    return [f"probability_{name}" for name in names]
+
+
+def prediction_names(preparation: Preparation) -> list[str]:
+    """Return what the columns of predictions are called: ``prediction``, of several targets with the target's name."""
+    if len(preparation.targets) == 1 and preparation.task != "multilabel":
+        return ["prediction"]
+    return [f"prediction_{target}" for target in preparation.targets]
+
+
+def answer(preparation: Preparation, outputs: np.ndarray) -> pd.DataFrame:
+    """Return predictions and, but of quantities, probabilities, as a frame of columns of their own names."""
+    said = predictions(preparation, outputs)
+    names = prediction_names(preparation)
+    frame = said.set_axis(names, axis=1) if isinstance(said, pd.DataFrame) else pd.DataFrame({names[0]: said})
+    likely = probability_names(preparation)
+    return frame.join(pd.DataFrame(outputs, columns=likely)) if likely else frame

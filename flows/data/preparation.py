@@ -4,6 +4,7 @@ A served model imports this module, so it needs NumPy, pandas and pydantic and n
 with scikit-learn's transformers (`flows.data.fitting`); it is kept as numbers, and nothing is ever unpickled.
 """
 
+from collections.abc import Callable, Hashable, Sequence
 from typing import Self
 
 import numpy as np
@@ -21,6 +22,18 @@ __all__ = ["Label", "Preparation", "Task", "encode_labels", "infer_task", "label
 
 # The probability above which a label of several is predicted.
 LABEL_THRESHOLD = 0.5
+# Of the columns that a preparation does not know, how many a message names.
+MOST_UNKNOWN = 5
+
+
+class UnfitRowsError(TableError):
+    """Rows hold what their columns cannot; `faults` has each column with its first value at fault."""
+
+    def __init__(self, faults: list[ColumnFault], locate: Callable[[int], str] | None = None) -> None:
+        them = "it" if len(faults) == 1 else f"them ({len(faults)} columns)"
+        told = "; ".join(fault.describe(locate) for fault in faults)
+        super().__init__(f"{told}; correct or remove {them}")
+        self.faults = faults
 
 
 class Preparation(BaseModel):
@@ -103,17 +116,34 @@ class Preparation(BaseModel):
         Raises
         ------
         TableError
-            If features are missing or there twice, or hold what they cannot: all of them are named, with the first row.
+            If features are missing or there twice; columns that are not known are named beside those that are missing.
+        UnfitRowsError
+            If they hold what they cannot: all of them are named, with the first row.
         """
-        self._check_columns(frame)
+        self.check_columns(frame.columns.tolist())
         inputs = np.zeros((len(frame), self.inputs), dtype)
         with np.errstate(over="ignore", invalid="ignore"):
             faults = [fault for block in self._blocks() for fault in block.encode(frame, inputs)]
         if not faults and not np.isfinite(inputs).all():
             faults = self._too_large(inputs)
         if faults:
-            raise refused(faults)
+            raise UnfitRowsError(faults)
         return inputs
+
+    def check_columns(self, names: Sequence[Hashable]) -> None:
+        """Raise a TableError if features are missing among these columns, or are there more than once."""
+        # Not by an index's own isin: of an index of text it takes a hundred times as long.
+        wanted, known = self.columns, set(names)
+        missing = [name for name in wanted if name not in known]
+        if missing:
+            unknown = [name for name in names if name not in {*wanted, *self.targets}]
+            more = f" and {len(unknown) - MOST_UNKNOWN} more" if len(unknown) > MOST_UNKNOWN else ""
+            besides = f"; unknown columns {unknown[:MOST_UNKNOWN]}{more}" if unknown else ""
+            raise TableError(f"missing columns {missing} ({len(missing)} of {len(wanted)}); add them{besides}")
+        if len(known) < len(names):
+            repeated = [name for name in wanted if names.count(name) > 1]
+            if repeated:
+                raise TableError(f"columns {repeated} are there more than once; remove the others")
 
     def transform_target(self, frame: pd.DataFrame) -> np.ndarray:
         """Return what a network learns: class codes, int64 (N,), or float32 (N, targets).
@@ -133,7 +163,7 @@ class Preparation(BaseModel):
         try:
             return np.column_stack([self._quantities(frame[name], place) for place, name in enumerate(self.targets)])
         except ColumnFault as fault:
-            raise refused([fault]) from fault
+            raise UnfitRowsError([fault]) from fault
 
     def restore_target(self, values: np.ndarray) -> np.ndarray | pd.DataFrame:
         """Return predictions in the words of the data.
@@ -156,18 +186,6 @@ class Preparation(BaseModel):
     # Laid out at every call: kept on a model, it would be copied to one made by model_copy with other features.
     def _blocks(self) -> list[Block]:
         return lay_out(self.features) if self.pixels is None else [NumberBlock.of_pixels(self.pixels)]
-
-    def _check_columns(self, frame: pd.DataFrame) -> None:
-        # Not by the index's own isin: of an index of text it takes a hundred times as long.
-        names, wanted = frame.columns.tolist(), self.columns
-        known = set(names)
-        missing = [name for name in wanted if name not in known]
-        if missing:
-            raise TableError(f"missing columns {missing} ({len(missing)} of {len(wanted)}); add them")
-        if len(known) < len(names):
-            repeated = [name for name in wanted if names.count(name) > 1]
-            if repeated:
-                raise TableError(f"columns {repeated} are there more than once; remove the others")
 
     def _too_large(self, inputs: np.ndarray) -> list[ColumnFault]:
         """Name the columns whose values are no number of the inputs' type when they are scaled."""
@@ -200,9 +218,3 @@ class Preparation(BaseModel):
                 f"{len(classes)} classes; remove the row or train again"
             )
         return codes
-
-
-def refused(faults: list[ColumnFault]) -> TableError:
-    """Tell of all columns at fault in one line."""
-    them = "it" if len(faults) == 1 else f"them ({len(faults)} columns)"
-    return TableError(f"{'; '.join(fault.describe() for fault in faults)}; correct or remove {them}")

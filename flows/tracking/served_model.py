@@ -10,12 +10,22 @@ from typing import Any
 import mlflow.models
 import numpy as np
 import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
-from backprop import Backend, Network, load_weights
-from flows.data.outputs import predictions, probabilities
+from flows.data.outputs import answer, predictions
 from flows.data.preparation import Preparation
+from flows.errors import TableError
+from flows.prediction import Predictor
 from flows.tracking.signature import columns_of_gaps
+
+
+class RefusedRequestError(MlflowException, TableError):
+    """Rows that cannot be predicted; MLflow's server answers 400 and the message, and no traceback."""
+
+    def __init__(self, reason: TableError) -> None:
+        super().__init__(str(reason), error_code=INVALID_PARAMETER_VALUE)
 
 
 class ServedModel(PythonModel):
@@ -23,10 +33,8 @@ class ServedModel(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Read `weights` (safetensors) and `preparation` (JSON) from the model's artifacts."""
-        self._preparation = Preparation.model_validate_json(Path(context.artifacts["preparation"]).read_text())
-        architecture, parameters = load_weights(Path(context.artifacts["weights"]))
-        # NumPy: what the compiled loops and a GPU are faster in is training.
-        self._parameters, self._network = parameters, Network(architecture, Backend(np))
+        preparation = Path(context.artifacts["preparation"]).read_text()
+        self._predictor = Predictor.read(Path(context.artifacts["weights"]), preparation)
 
     def predict(
         self,
@@ -42,7 +50,8 @@ class ServedModel(PythonModel):
             The feature columns by name, in any order. One of `columns_of_gaps` may be left out, as by a client that
             writes no nulls.
         params : dict, optional
-            ``{"probabilities": True}`` returns a frame of one column a class, or a label; not of a regression.
+            ``{"probabilities": True}`` returns a frame of the prediction (of several labels, of each) and one column
+            a class, or a label, ``probability_`` and its name; not of a regression.
 
         Returns
         -------
@@ -51,14 +60,17 @@ class ServedModel(PythonModel):
 
         Raises
         ------
-        TableError
+        RefusedRequestError
             A feature is missing, or a value is not of its column's kind.
         """
-        x = self._preparation.transform_features(with_gaps(model_input, self._preparation))
-        outputs = self._network.predict(self._parameters, x)[0]
-        if params and params.get("probabilities") and self._preparation.task != "regression":
-            return probabilities(self._preparation, outputs)
-        return predictions(self._preparation, outputs)
+        preparation = self._predictor.preparation
+        try:
+            outputs = self._predictor.outputs(with_gaps(model_input, preparation))
+        except TableError as error:
+            raise RefusedRequestError(error) from error
+        if params and params.get("probabilities") and preparation.task != "regression":
+            return answer(preparation, outputs)
+        return predictions(preparation, outputs)
 
 
 def with_gaps(rows: pd.DataFrame, preparation: Preparation) -> pd.DataFrame:

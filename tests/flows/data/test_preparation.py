@@ -195,13 +195,34 @@ def test_an_unseen_level_lights_the_input_of_the_others():
     assert classifier(with_gaps).transform_features(frame)[2].tolist() == [0, 0, 1, 0]
 
 
-def test_a_level_keeps_its_type():
+def test_a_level_that_is_a_whole_number_is_the_same_among_fractions():
     zone = CategoricalEncoding(column="zone", levels=(1, 2))
-    assert classifier(zone).transform_features(pd.DataFrame({"zone": [2.0, "2", 1]})).tolist() == [
+    assert classifier(zone).transform_features(pd.DataFrame({"zone": [2.0, 2.5, 1]})).tolist() == [
         [0, 1, 0],
         [0, 0, 1],
         [1, 0, 0],
     ]
+
+
+@pytest.mark.parametrize(
+    ("levels", "values", "fault"),
+    [
+        ((1, 2), [2, "2"], "'2', which is text, and the categories are numbers, in row 2"),
+        (("1", "2"), ["2", None, 2], "2, which is a number, and the categories are text, in row 3"),
+    ],
+)
+def test_a_level_of_another_kind_is_no_unseen_level(levels, values, fault):
+    zone = CategoricalEncoding(column="zone", levels=levels)
+    with pytest.raises(TableError, match=fault):
+        classifier(zone).transform_features(pd.DataFrame({"zone": pd.Series(values, dtype=object)}))
+
+
+def test_columns_that_are_not_known_are_named_beside_those_that_are_missing():
+    town = CategoricalEncoding(column="town", levels=("Bern", "Ulm"))
+    with pytest.raises(
+        TableError, match=r"missing columns \['town'\] \(1 of 1\); add them; unknown columns \['twon'\]"
+    ):
+        classifier(town).transform_features(pd.DataFrame({"twon": ["Ulm"]}))
 
 
 def test_gaps_are_filled_in_the_columns_unit_and_indicated():

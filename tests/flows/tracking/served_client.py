@@ -20,7 +20,11 @@ def over_http(model: Any, body: str) -> Any:
     try:
         answer = invocations(body, "application/json", model, model.metadata.get_input_schema())
     except mlflow.MlflowException as error:
-        return {"error": str(error) + str(error.json_kwargs.get("stack_trace", ""))}
+        return {
+            "error": str(error),
+            "status": error.get_http_status_code(),
+            "traceback": "stack_trace" in error.json_kwargs,
+        }
     return json.loads(answer.response)["predictions"]
 
 

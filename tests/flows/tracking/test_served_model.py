@@ -3,13 +3,17 @@
 import json
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pandas as pd
 import pytest
@@ -108,7 +112,14 @@ def without_nulls(rows: pd.DataFrame) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if value is not None} for row in records(rows)]
 
 
-WRONG = [("rooms", "three"), ("area", "large"), ("lift", "perhaps"), ("built", "03/04/2026"), ("built", 1_780_000_000)]
+WRONG = [
+    ("rooms", "three"),
+    ("area", "large"),
+    ("city", 7),
+    ("lift", "perhaps"),
+    ("built", "03/04/2026"),
+    ("built", 1_780_000_000),
+]
 """What cannot be a value of a column of flats."""
 
 
@@ -125,7 +136,17 @@ def requests_of_flats(rows: pd.DataFrame) -> dict[str, str]:
     return {
         **{f"dates: {form}": body(few.assign(built=dates)) for form, dates in forms.items()},
         **{f"wrong: {name} {value}": body(pd.DataFrame([{**first, name: value}])) for name, value in WRONG},
+        "misspelt": body(few.rename(columns={"rooms": "room_count"})),
+        "dataframe_split": split_body(few),
+        "inputs by column": json.dumps({"inputs": {name: [row[name] for row in records(few)] for name in few}}),
+        "inputs by row": json.dumps({"inputs": records(few)}),
     }
+
+
+def split_body(rows: pd.DataFrame) -> str:
+    """Return the body of a request that names the columns once."""
+    data = [list(row.values()) for row in records(rows)]
+    return json.dumps({"dataframe_split": {"columns": list(rows), "data": data}})
 
 
 def body(rows: pd.DataFrame, **more: object) -> str:
@@ -159,8 +180,9 @@ MODELS: dict[str, tuple[Any, tuple[str, ...], str, dict[str, object]]] = {
 
 
 @pytest.fixture(scope="module")
-def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def directory(tmp_path_factory: pytest.TempPathFactory, _empty_store: Path) -> Iterator[Path]:
     directory = tmp_path_factory.mktemp("served")
+    shutil.copyfile(_empty_store, directory / "mlflow.db")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(directory)
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{directory}/mlflow.db")
@@ -256,10 +278,23 @@ def test_probabilities_are_one_column_a_class_or_a_label(served: dict[str, Serve
     preparation = one.dataset.preparation
     frame = pd.DataFrame(one.answer["probabilities"])
 
-    assert tuple(frame.columns) == (preparation.classes or preparation.targets)
-    assert frame.to_numpy() == pytest.approx(one.outputs(), abs=1e-5)
-    assert pd.DataFrame(one.answer["requests"]["probabilities"]).to_numpy() == pytest.approx(
-        frame.head(8).to_numpy(), abs=1e-5
+    likely = [f"probability_{name}" for name in preparation.classes or preparation.targets]
+    assert frame[likely].to_numpy() == pytest.approx(one.outputs(), abs=1e-5)
+    assert pd.DataFrame(one.answer["requests"]["probabilities"])[likely].to_numpy() == pytest.approx(
+        frame.head(8)[likely].to_numpy(), abs=1e-5
+    )
+
+
+@pytest.mark.parametrize("name", ["wines", "flats", "articles"])
+def test_one_request_is_answered_with_the_predictions_and_their_probabilities(
+    served: dict[str, Served], name: str
+) -> None:
+    answer = served[name].answer
+    frame = pd.DataFrame(answer["requests"]["probabilities"])
+    said = frame.filter(regex="^prediction")
+
+    assert_same(
+        said.set_axis(range(said.shape[1]), axis=1), pd.DataFrame(answer["as_read"]).head(8).T.reset_index(drop=True).T
     )
 
 
@@ -321,9 +356,25 @@ def test_a_date_is_the_same_in_every_form_of_iso_8601(served: dict[str, Served],
 
 @pytest.mark.parametrize(("name", "value"), WRONG)
 def test_a_value_of_another_kind_is_refused_by_its_column(served: dict[str, Served], name: str, value: object) -> None:
-    error = served["flats"].answer["requests"][f"wrong: {name} {value}"]["error"]
+    answer = served["flats"].answer["requests"][f"wrong: {name} {value}"]
 
-    assert name in error
+    assert name in answer["error"]
+    assert (answer["status"], answer["traceback"]) == (400, False)
+
+
+def test_a_request_without_a_column_names_it_and_what_is_there_instead(served: dict[str, Served]) -> None:
+    answer = served["flats"].answer["requests"]["misspelt"]
+
+    assert "rooms" in answer["error"]
+    assert "room_count" in answer["error"]
+    assert (answer["status"], answer["traceback"]) == (400, False)
+
+
+@pytest.mark.parametrize("form", ["dataframe_split", "inputs by column", "inputs by row"])
+def test_rows_may_be_written_in_every_form_that_mlflow_knows(served: dict[str, Served], form: str) -> None:
+    answer = served["flats"].answer
+
+    assert answer["requests"][form] == answer["as_read"][:8]
 
 
 # Quantities
@@ -357,3 +408,109 @@ def test_several_labels_are_a_column_each_of_0_and_1(served: dict[str, Served]) 
     assert one.answer["outputs"] == [[name, "DataType.long"] for name in LABELS]
     np.testing.assert_array_equal(frame, one.outputs() > 0.5)
     assert (frame.to_numpy() == one.target.to_numpy()).mean() > 0.75
+
+
+# By MLflow's own server
+
+
+FOREIGN = ("cupy", "dask", "distributed", "numba", "onnx", "pandera", "prefect", "typer")
+BLOCKING = f"""
+import sys
+
+class NotInstalled:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {FOREIGN!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, NotInstalled())
+"""
+"""What Python runs first in a process that has nothing but a model's own requirements."""
+
+
+@pytest.fixture(scope="module")
+def address(served: dict[str, Served], directory: Path) -> Iterator[str]:
+    """`mlflow models serve` of the flats, where none of the pipeline's libraries can be imported."""
+    assert served
+    (directory / "blocking").mkdir()
+    (directory / "blocking" / "sitecustomize.py").write_text(BLOCKING)
+    environment = {**os.environ, "PYTHONPATH": str(directory / "blocking")}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = directory / "serve.log"
+    command = [Path(sys.executable).with_name("mlflow"), "models", "serve", "-m", "models:/flats@challenger"]
+    with (
+        log.open("w") as output,
+        subprocess.Popen(
+            [*command, "--env-manager", "local", "-h", "127.0.0.1", "-p", str(port)],
+            cwd=directory / "elsewhere",
+            env=environment,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        ) as server,
+    ):
+        try:
+            while not _answers(f"http://127.0.0.1:{port}/ping"):
+                assert server.poll() is None, log.read_text()
+                time.sleep(0.1)
+            yield f"http://127.0.0.1:{port}/invocations"
+        finally:
+            # Its own child serves.
+            os.killpg(server.pid, signal.SIGTERM)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url).status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False
+
+
+def post(address: str, request: str) -> tuple[int, dict[str, Any]]:
+    """Send a request as curl does; return the status and the answer."""
+    answer = httpx.post(address, content=request, headers={"Content-Type": "application/json"}, timeout=60)
+    return answer.status_code, answer.json()
+
+
+@pytest.mark.slow
+def test_a_server_without_the_pipelines_libraries_answers_labels_and_probabilities(
+    served: dict[str, Served], address: str
+) -> None:
+    one = served["flats"]
+    status, answer = post(address, body(one.rows.head(8), params={"probabilities": True}))
+
+    assert status == 200
+    assert [row["prediction"] for row in answer["predictions"]] == one.answer["as_read"][:8]
+    likely = [[row["probability_cheap"], row["probability_dear"]] for row in answer["predictions"]]
+    assert np.array(likely) == pytest.approx(one.outputs()[:8], abs=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"rooms": "three"}, "column 'rooms' has 'three', which is no number, in row 1"),
+        ({"city": 7}, "column 'city' has 7, which is a number, and the categories are text, in row 1"),
+        ({"rooms": None, "lift": "perhaps"}, "column 'lift' has 'perhaps', which is neither true nor false"),
+    ],
+)
+def test_a_server_answers_400_to_a_row_of_the_wrong_kind_and_names_the_column(
+    served: dict[str, Served], address: str, change: dict[str, object], told: str
+) -> None:
+    row = records(served["flats"].rows.dropna().head(1))[0]
+    status, answer = post(address, json.dumps({"dataframe_records": [{**row, **change}]}))
+
+    assert status == 400
+    assert told in answer["message"]
+    assert "Traceback" not in json.dumps(answer)
+
+
+@pytest.mark.slow
+def test_a_server_answers_400_to_a_misspelt_column_and_names_both(served: dict[str, Served], address: str) -> None:
+    status, answer = post(address, body(served["flats"].rows.head(1).rename(columns={"rooms": "room_count"})))
+
+    assert status == 400
+    assert "['rooms']" in answer["message"]
+    assert "['room_count']" in answer["message"]
