@@ -21,6 +21,14 @@ class DatasetError(InputError):
     """A dataset that cannot be written, or one in the store that is missing or damaged."""
 
 
+class ModelError(InputError):
+    """A model that is not there, was not registered by this project, or cannot do what is asked of it."""
+
+
+class DestinationError(InputError):
+    """A place that results cannot be written to: it is taken, unreachable or of no known kind."""
+
+
 class SpaceError(InputError):
     """A search space that is not valid: an unknown name, a wrong value or no trials at all."""
 

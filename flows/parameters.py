@@ -319,8 +319,8 @@ class Space(Strict):
         return self._forms
 
 
-class ComputeParameters(Strict):
-    """Where stacks of trials are trained."""
+class ClusterParameters(Strict):
+    """The Dask cluster that works."""
 
     cluster: Literal["local", "slurm"] = Field(
         default="local", description="Where workers are started: on this machine, or as jobs of SLURM"
@@ -341,6 +341,24 @@ class ComputeParameters(Strict):
     scheduler: str | None = Field(
         default=None, description="Address of a running Dask scheduler, tcp://host:8786; replaces `workers`"
     )
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the workers are started on this machine, for this run."""
+        return self.cluster == "local" and self.scheduler is None
+
+    @model_validator(mode="after")
+    def _names_one_cluster(self) -> Self:
+        if self.cluster == "slurm" and self.scheduler is not None:
+            raise ValueError("the cluster slurm has a scheduler of its own; leave out cluster or scheduler")
+        if self.cluster == "slurm" and self.workers is None:
+            raise ValueError("the cluster slurm must be told how many workers it shall have; set workers")
+        return self
+
+
+class ComputeParameters(ClusterParameters):
+    """Where stacks of trials are trained."""
+
     device: Literal["auto", "cpu", "gpu"] = Field(
         default="auto", description="Where a worker computes; auto is its GPU if it has one"
     )
@@ -357,18 +375,12 @@ class ComputeParameters(Strict):
         description="Most seconds that a stack trains, about, so that results come as often; as it packs best if empty",
     )
 
-    @property
-    def is_local(self) -> bool:
-        """Whether the workers are started on this machine, for this search."""
-        return self.cluster == "local" and self.scheduler is None
 
-    @model_validator(mode="after")
-    def _names_one_cluster(self) -> Self:
-        if self.cluster == "slurm" and self.scheduler is not None:
-            raise ValueError("the cluster slurm has a scheduler of its own; leave out cluster or scheduler")
-        if self.cluster == "slurm" and self.workers is None:
-            raise ValueError("the cluster slurm must be told how many workers it shall have; set workers")
-        return self
+def named(columns: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    """Return columns as a tuple, whether they were given as one name or as several; empty if none was."""
+    if columns is None:
+        return ()
+    return (columns,) if isinstance(columns, str) else columns
 
 
 class IngestParameters(Strict):
@@ -390,9 +402,7 @@ class IngestParameters(Strict):
     @property
     def targets(self) -> tuple[str, ...]:
         """The target columns that were named, whether as one name or as a list; empty if none was."""
-        if self.target is None:
-            return ()
-        return (self.target,) if isinstance(self.target, str) else self.target
+        return named(self.target)
 
 
 class TrainParameters(IngestParameters):
@@ -410,6 +420,42 @@ class TrainParameters(IngestParameters):
     def model_for(self, dataset_name: str) -> str:
         """Return the registered model: the one named, or the experiment's name."""
         return self.model or self.experiment_for(dataset_name)
+
+
+MODEL = "A registered model: NAME@ALIAS, such as digits@champion, or NAME/VERSION"
+
+
+class ScoreParameters(Strict):
+    """Everything the `score` flow is told."""
+
+    model: str = Field(min_length=1, description=MODEL)
+    data: str = Field(min_length=1, description=DATA)
+    to: str = Field(min_length=1, description="A .parquet, .csv or .csv.gz file or its URL, or sql:URL?table=NAME")
+    keep: tuple[str, ...] | None = Field(
+        default=None, description="Columns of the source that go with the predictions; all if empty"
+    )
+    overwrite: bool = Field(default=False, description="Replace what is at the destination")
+    compute: ClusterParameters = ClusterParameters()
+
+
+class EvaluateParameters(Strict):
+    """Everything the `evaluate` flow is told."""
+
+    model: str = Field(min_length=1, description=MODEL)
+    data: str | None = Field(default=None, description=f"{DATA}; the test rows of the model's own dataset if empty")
+    target: str | tuple[str, ...] | None = Field(
+        default=None, description="What the target columns are called in the data; as the model knows them if empty"
+    )
+    confidence: float = Field(default=0.95, gt=0.5, lt=1, description="Of the intervals of the measures, two-sided")
+    experiment: str | None = Field(default=None, description="MLflow experiment; the model's own if empty")
+    datasets: str = Field(
+        default="datasets", description="Where the prepared datasets are: a directory, or a URL such as s3://..."
+    )
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The target columns that were named, whether as one name or as a list; empty if none was."""
+        return named(self.target)
 
 
 class PromotionParameters(Strict):

@@ -60,7 +60,7 @@ class TrialsBar:
 
 
 @contextmanager
-def _reporting_to(server: TemporaryServer | None) -> Iterator[None]:
+def reporting_to(server: TemporaryServer | None) -> Iterator[None]:
     """Let the flows in the block report to a server started for them, and the workers that they start."""
     url = server.api_url() if server is not None else None
     with temporary_settings({PREFECT_API_URL: url} if url is not None else {}):
@@ -70,7 +70,7 @@ def _reporting_to(server: TemporaryServer | None) -> Iterator[None]:
 def run_train(parameters: TrainParameters, console: Console, server: TemporaryServer | None = None) -> None:
     """Run the `train` flow with a progress bar and print what came of it."""
     started = time.monotonic()
-    with TrialsBar(console) as bar, _reporting_to(server), listening(bar):
+    with TrialsBar(console) as bar, reporting_to(server), listening(bar):
         report = train(
             data=parameters.data,
             target=parameters.targets or None,

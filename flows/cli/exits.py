@@ -19,10 +19,13 @@ errors = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 class Exits:
-    """Turns what a command raises into one line and an exit code."""
+    """Turns what a command raises into one line and an exit code; ``kept`` says what an interruption leaves."""
 
-    def __init__(self, verbose: bool) -> None:
+    def __init__(
+        self, verbose: bool, kept: str = "what was finished is kept, and the same command goes on from there"
+    ) -> None:
         self._verbose = verbose
+        self._kept = kept
 
     def __enter__(self) -> None:
         # A terminated search ends its runs like an interrupted one.
@@ -35,7 +38,7 @@ class Exits:
         if self._verbose:
             traceback.print_exception(error)
         if isinstance(error, KeyboardInterrupt):
-            self._exit("interrupted: what was finished is kept, and the same command goes on from there", INTERRUPTED)
+            self._exit(f"interrupted: {self._kept}", INTERRUPTED)
         if isinstance(error, InputError):
             _show_violations(error)
             self._exit(str(error), BAD_INPUT)

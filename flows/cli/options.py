@@ -3,28 +3,39 @@
 import logging
 import os
 import warnings
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from flows.errors import InputError
 from flows.parameters import TrainParameters, describe_validation_error
+
+Parameters = TypeVar("Parameters", bound=BaseModel)
 
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 
 DATA = "A built-in data set (digits, wine, ...), a file, a directory, a URL or a query: see docs/sources."
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+Cluster = Annotated[str, typer.Option(help="local or slurm: workers on this machine, or in SLURM jobs.")]
 Datasets = Annotated[
     str, typer.Option(help="Where the prepared datasets are: a directory, or a URL such as s3://bucket/datasets.")
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or gpu; auto is a worker's GPU if it has one.")]
 Experiment = Annotated[str | None, typer.Option(help="MLflow experiment; the dataset's name if not given.")]
+Model = Annotated[
+    str,
+    typer.Argument(metavar="MODEL", help="A registered model: NAME@ALIAS, such as digits@champion, or NAME/VERSION."),
+]
 Preparation = Annotated[
     str | None,
     typer.Option(metavar="FILE", help="YAML of the preparation: written if there is none, followed if there is."),
 ]
+QueueSeconds = Annotated[
+    float, typer.Option(help="Seconds that SLURM jobs may wait in the queue until the first runs.")
+]
+Scheduler = Annotated[str | None, typer.Option(help="Address of a running Dask scheduler to use instead.")]
 SplitBy = Annotated[str, typer.Option(help="random, group, time or column: what decides the part of a row.")]
 SplitColumn = Annotated[
     str | None, typer.Option(help="Column of the groups, of the time, or of train, validation and test.")
@@ -53,8 +64,13 @@ Workers = Annotated[int | None, typer.Option(help="Dask workers; on this machine
 
 def train_parameters(**given: object) -> TrainParameters:
     """Return what the options say; raise an InputError that names the first that is wrong."""
+    return validated(TrainParameters, **given)
+
+
+def validated(kind: type[Parameters], **given: object) -> Parameters:
+    """Return parameters of a kind; raise an InputError that names the first that is wrong."""
     try:
-        return TrainParameters.model_validate(given)
+        return kind.model_validate(given)
     except ValidationError as error:
         raise InputError(describe_validation_error(list(error.errors()))) from error
 

@@ -7,10 +7,13 @@ import typer
 from flows.cli.exits import Exits, console
 from flows.cli.options import (
     DATA,
+    Cluster,
     Datasets,
     Device,
     Experiment,
     Preparation,
+    QueueSeconds,
+    Scheduler,
     SplitBy,
     SplitColumn,
     SplitSeed,
@@ -51,13 +54,11 @@ def train(
     validation: Validation = 0.15,
     test: Test = 0.15,
     split_seed: SplitSeed = 0,
-    cluster: Annotated[str, typer.Option(help="local or slurm: workers on this machine, or in SLURM jobs.")] = "local",
+    cluster: Cluster = "local",
     workers: Workers = None,
     worker_memory: WorkerMemory = None,
-    scheduler: Annotated[str | None, typer.Option(help="Address of a running Dask scheduler to use instead.")] = None,
-    queue_seconds: Annotated[
-        float, typer.Option(help="Seconds that SLURM jobs may wait in the queue until the first runs.")
-    ] = 3600.0,
+    scheduler: Scheduler = None,
+    queue_seconds: QueueSeconds = 3600.0,
     device: Device = "auto",
     checkpoint_seconds: Annotated[
         float, typer.Option(help="Least seconds between two checkpoints of a stack, for a search that is killed.")

@@ -13,13 +13,18 @@ from flows.compute.prefect_server import PrefectServer
 from flows.compute.slurm_cluster import start_slurm_cluster
 from flows.durations import readable_seconds
 from flows.errors import ClusterError
-from flows.parameters import ComputeParameters
+from flows.parameters import ClusterParameters
 
 ANSWER_SECONDS = 15
 """How long an existing scheduler may take to answer and to have a worker."""
 
 
-def task_runner(compute: ComputeParameters) -> TaskRunner[Any]:
+def task_runner(compute: ClusterParameters) -> TaskRunner[Any]:
+    """Return the task runner of a flow whose tasks run on the cluster."""
+    return dask_runner(compute)
+
+
+def dask_runner(compute: ClusterParameters) -> DaskTaskRunner:
     """Return a Prefect task runner; its cluster starts when it is connected to, unless it was started ahead."""
     if compute.scheduler is not None:
         return DaskTaskRunner(address=compute.scheduler, client_kwargs={"timeout": ANSWER_SECONDS})
@@ -34,7 +39,7 @@ def task_runner(compute: ComputeParameters) -> TaskRunner[Any]:
     )
 
 
-def connect(runner: DaskTaskRunner, compute: ComputeParameters, tell: Callable[[str], None]) -> Client:
+def connect(runner: DaskTaskRunner, compute: ClusterParameters, tell: Callable[[str], None]) -> Client:
     """Return the runner's client, with at least one worker behind it; ``tell`` is told if that takes long.
 
     Raises
@@ -65,7 +70,7 @@ def _wait_for_worker(client: Client, seconds: float, tell: Callable[[str], None]
         client.wait_for_workers(1, timeout=seconds - ANSWER_SECONDS)
 
 
-def _without_workers(compute: ComputeParameters, seconds: float, error: Exception) -> str:
+def _without_workers(compute: ClusterParameters, seconds: float, error: Exception) -> str:
     if compute.cluster == "slurm":
         return (
             f"SLURM: no job has a worker that reached this machine within {seconds:g} s ({error}); see `squeue --me` "
@@ -83,7 +88,7 @@ def slots(client: Client) -> int:
     return max(1, sum(int(threads) for threads in client.nthreads().values()))
 
 
-def expected_slots(client: Client, compute: ComputeParameters) -> int:
+def expected_slots(client: Client, compute: ClusterParameters) -> int:
     """Return how many stacks the cluster will train at once, when jobs that still wait in SLURM's queue run too."""
     waited_for = (compute.workers or 0) if compute.cluster == "slurm" else 0
     return max(slots(client), waited_for)

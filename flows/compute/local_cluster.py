@@ -14,7 +14,7 @@ import dask.system
 from distributed import LocalCluster
 
 from flows.compute.dask_settings import dask_settings
-from flows.parameters import ComputeParameters
+from flows.parameters import ClusterParameters
 
 # One thread per worker: two workers with two BLAS threads each would fight over two cores.
 _WORKER_ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -37,7 +37,7 @@ def start_local_cluster(workers: int | None = None, worker_memory: str | None = 
 
 
 @contextmanager
-def cluster_ahead(compute: ComputeParameters) -> Iterator[None]:
+def cluster_ahead(compute: ClusterParameters) -> Iterator[None]:
     """Start the cluster that a search will ask for in the background; one nobody asked for is closed in the end."""
     if not compute.is_local:
         yield

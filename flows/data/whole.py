@@ -1,5 +1,6 @@
-"""Directories that appear whole or not at all."""
+"""Directories and files that appear whole or not at all."""
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -33,3 +34,38 @@ def rename_unless_there(source: Path, destination: Path) -> None:
     except OSError:
         if not destination.is_dir():
             raise
+
+
+@contextmanager
+def file_appearing_whole(destination: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Yield a path whose file takes the name of ``destination`` when the block ends without an error.
+
+    After an error nothing is left. After a kill a sibling is left whose name begins with a dot, which nobody reads.
+
+    Raises
+    ------
+    FileExistsError
+        There is a file of that name, and it may not be overwritten.
+    """
+    with _said_to_be_no_directory(destination.parent):
+        destination.parent.mkdir(parents=True, exist_ok=True)
+    # The endings stay at the end: by them a library knows what to write.
+    temporary = destination.with_name(f".{os.getpid()}-{uuid4().hex[:8]}-{destination.name}")
+    try:
+        yield temporary
+        if overwrite:
+            temporary.replace(destination)
+        else:
+            # A link, because a rename would replace a file that appeared meanwhile.
+            destination.hardlink_to(temporary)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _said_to_be_no_directory(parent: Path) -> Iterator[None]:
+    """Tell a file in the place of the directory from one that was there before ours."""
+    try:
+        yield
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(parent)) from error

@@ -2,11 +2,13 @@
 
 from datetime import date, datetime
 
+import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
 from flows.data.sources import open_source
-from flows.errors import SourceError, TableError
+from flows.errors import DestinationError, SourceError, TableError
+from flows.scoring.destinations import open_destination
 from tests.flows.data.processes import growth_in_reading, needs_proc
 from tests.flows.data.sources.reading import read, types
 from tests.postgresql import PASSWORD
@@ -142,3 +144,41 @@ def test_a_table_that_one_may_not_read_is_said_in_one_line(server, address):
     visitor = server.set(username="visitor", password="visitor").render_as_string(hide_password=False)  # noqa: S106
     with pytest.raises(SourceError, match="permission denied for table trees"):
         open_source(f"sql:{visitor}?table=trees")
+
+
+# As the place for scores
+
+
+def write_scores(to: str, values: list[int], *, overwrite: bool = False, error: BaseException | None = None) -> None:
+    table = pa.table({"number": values, "seen": pa.array([datetime(2026, 1, 2, 3, 4, 5)] * len(values))})
+    with open_destination(to).writing(table.schema, overwrite=overwrite) as append:
+        append(table)
+        if error is not None:
+            raise error
+
+
+def numbers_of(to: str) -> list[int]:
+    return [number for batch in open_source(to).batches() for number in batch["number"].to_pylist()]
+
+
+def test_scores_are_a_table_that_is_replaced_whole_and_only_if_that_is_asked_for(address: str) -> None:
+    to = f"{address}?table=park.scores"
+    write_scores(to, [1, 2])
+    with pytest.raises(DestinationError, match="there is one already"):
+        write_scores(to, [3])
+    with pytest.raises(KeyboardInterrupt):
+        write_scores(to, [3], overwrite=True, error=KeyboardInterrupt())
+    assert numbers_of(to) == [1, 2]
+
+    write_scores(to, [3], overwrite=True)
+    assert numbers_of(to) == [3]
+
+
+def test_somebody_who_may_not_make_a_table_is_told_so_without_the_password(server: sa.URL, address: str) -> None:
+    assert address
+    visitor = server.set(drivername="postgresql", username="visitor", password="visitor")  # noqa: S106 - its own
+    to = f"sql:{visitor.render_as_string(hide_password=False)}?table=park.scored"
+
+    with pytest.raises(DestinationError, match="the database refuses: permission denied for schema park") as raised:
+        write_scores(to, [1])
+    assert ":visitor@" not in str(raised.value)
