@@ -1,0 +1,1 @@
+"""A trained network and its preparation as an ONNX graph, for runtimes that know nothing of Python."""
