@@ -45,12 +45,20 @@ class SearchRunningError(InputError):
     """The same search is running in another process, whose runs and checkpoints must be left alone."""
 
 
+class ServicesError(InputError):
+    """`backprop up` cannot start, or not beside what runs already; the message says what to change."""
+
+
 class DiskFullError(InputError):
     """There is no space left for a checkpoint, for weights or for MLflow's database; nothing finished is lost."""
 
 
 class TrackingError(RuntimeError):
     """MLflow did not answer for so long that a stack could not be delivered; it is kept beside the datasets."""
+
+
+class ServiceDiedError(RuntimeError):
+    """A server or the worker of `backprop up` did not start, or died too often."""
 
 
 class RunFailedError(RuntimeError):

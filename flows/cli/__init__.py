@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from backprop import __version__
-from flows.cli import data, evaluate, explain, export, reproduce, score, space, train
+from flows.cli import data, evaluate, explain, export, reproduce, score, space, train, up
 from flows.cli.exits import console
 from flows.cli.options import HELP_OPTIONS
 
@@ -22,6 +22,7 @@ app.add_typer(evaluate.app)
 app.add_typer(score.app)
 app.add_typer(export.app)
 app.add_typer(explain.app)
+app.add_typer(up.app)
 app.add_typer(data.app, name="data")
 app.add_typer(space.app, name="space")
 

@@ -75,8 +75,12 @@ class Root(Protocol):
         """Remove a file or a directory below the root, if it is there."""
 
 
+HOME = "BACKPROP_HOME"
+"""Of the environment: the directory below which a relative path of a root is meant; the working directory if unset."""
+
+
 def open_root(root: str | Path) -> Root:
-    """Return the root at a path or a URL.
+    """Return the root at a path or a URL; a relative path is one below ``BACKPROP_HOME``, if that is set.
 
     Raises
     ------
@@ -86,7 +90,8 @@ def open_root(root: str | Path) -> Root:
     text = str(root)
     protocol = split_protocol(text)[0]
     if protocol in (None, "file"):
-        return Directory(Path(text.removeprefix("file://")).absolute())
+        home = Path(os.environ.get(HOME) or ".")
+        return Directory((home / text.removeprefix("file://")).absolute())
     try:
         with explained(text):
             filesystem, path = url_to_fs(text)
