@@ -30,6 +30,7 @@ from flows.distributions import (
     IntegerDistribution,
     RealDistribution,
 )
+from flows.form import DataAddress, named_as_written
 
 TaskChoice = Literal["auto", "classification", "regression", "multilabel"]
 
@@ -74,7 +75,7 @@ Seed = Annotated[int, Field(ge=0)]
 class Strict(BaseModel):
     """Immutable, and an unknown field is an error: a misspelt name must not be silently ignored."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", field_title_generator=named_as_written)
 
 
 OPTIMIZER_NUMBERS = ("momentum", "weight_decay")
@@ -386,7 +387,7 @@ def named(columns: str | tuple[str, ...] | None) -> tuple[str, ...]:
 class IngestParameters(Strict):
     """Everything the `ingest` flow is told."""
 
-    data: str = Field(description=DATA)
+    data: DataAddress = Field(description=DATA)
     target: str | tuple[str, ...] | None = Field(
         default=None, description="Target column, or a list of them; none where the source brings its own"
     )

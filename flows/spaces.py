@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from itertools import chain, product
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from flows.distributions import Distribution
 from flows.errors import SpaceError
+from flows.form import choice_or_text
 from flows.parameters import OPTIMIZER_NUMBERS, Grid, Hyperparameters, RandomTrials, Space, default_numbers
 from flows.space_document import parse_space
 
@@ -21,6 +22,10 @@ def bundled_spaces() -> dict[str, Path]:
     installed, checkout = _PACKAGE / "bundled_spaces", _PACKAGE.parent / "deployments" / "spaces"
     directory = installed if installed.is_dir() else checkout
     return {path.stem: path for path in sorted(directory.glob("*.yaml"))}
+
+
+SpaceName = Annotated[str, choice_or_text(list(bundled_spaces()), "file")]
+"""A bundled name or the path of a YAML file, as a flow's parameter."""
 
 
 def load_space(space: str) -> Space:

@@ -11,11 +11,12 @@ from flows.configurations import configurations
 from flows.data.drift import DriftReport
 from flows.data.splitting import SplitParameters
 from flows.data.store import DatasetReference, open_dataset
+from flows.form import DataAddress
 from flows.ingest import Ingested, ingest
 from flows.parameters import ComputeParameters, TaskChoice, TrainParameters
 from flows.search import SearchOutcome, search
 from flows.select import Selection, select
-from flows.spaces import load_space
+from flows.spaces import SpaceName, load_space
 from flows.tracking.data_reports import log_drift, log_validation
 from flows.tracking.registry import RegisteredVersion, check_model_name, register_winner
 from flows.tracking.search_runs import SearchRun, TrialRecord, log_command, search_run
@@ -44,9 +45,9 @@ class TrainReport(BaseModel):
 
 @flow(name="train", flow_run_name="train {data} on {space}", persist_result=False)
 def train(
-    data: str = "digits",
+    data: DataAddress = "digits",
     target: str | tuple[str, ...] | None = None,
-    space: str = "quick",
+    space: SpaceName = "quick",
     task: TaskChoice = "auto",
     preparation: str | None = None,
     experiment: str | None = None,

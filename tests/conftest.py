@@ -33,6 +33,7 @@ import pytest  # noqa: E402
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
+    from playwright.sync_api import Page
 
 # A property is judged by what it says, not by how long a busy machine takes to check it.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -124,3 +125,23 @@ def s3_bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     yield name
     filesystem.rm(name, recursive=True)
     S3FileSystem.clear_instance_cache()
+
+
+@pytest.fixture
+def page() -> "Iterator[Page]":
+    """A page of Debian's Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        message = "Chromium is not installed (Debian: apt-get install chromium)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"],
+        )
+        yield browser.new_page(viewport={"width": 1600, "height": 1000})
+        browser.close()

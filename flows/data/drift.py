@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flows.data.labels import label_text
 from flows.data.plan import PreparationPlan
+from flows.form import named_as_written
 
 Verdict = Literal["stable", "warning", "drifted"]
 Kind = Literal["number", "date", "levels"]
@@ -38,7 +39,7 @@ SECONDS_A_DAY = 86_400
 class DriftParameters(BaseModel):
     """When a table counts as drifted, and whether that stops a retraining."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", field_title_generator=named_as_written)
 
     stop: bool = Field(default=True, description="Whether drift ends a retraining before anything is trained")
     psi_warning: float = Field(default=0.1, gt=0, description="Population stability index from which a column is shown")

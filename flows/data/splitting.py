@@ -26,6 +26,7 @@ from flows.data.sources import Source
 from flows.data.staging import Staged
 from flows.data.values import ColumnFault, read_dates
 from flows.errors import TableError
+from flows.form import named_as_written
 
 PARTS = ("train", "validation", "test")
 TRAIN, VALIDATION, TEST = range(3)
@@ -46,7 +47,7 @@ class SplitParameters(BaseModel):
     Where a source brings its own test rows, ``test`` has no effect and ``validation`` is a fraction of the others.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", field_title_generator=named_as_written)
 
     by: Literal["random", "group", "time", "column"] = Field(
         default="random", description="random, group, time or column: what decides the part of a row"

@@ -135,13 +135,7 @@ class House:
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """A server, a work pool, every deployment of prefect.yaml, and a worker."""
     directory = tmp_path_factory.mktemp("house")
-    for name in DEPLOYED:
-        source = CHECKOUT / name
-        if source.is_dir():
-            # With what was compiled of it, which a worker would compile again: the loops take half a minute.
-            shutil.copytree(source, directory / name)
-        else:
-            shutil.copyfile(source, directory / name)
+    copy_checkout(directory)
     port = free_port()
     api = f"http://127.0.0.1:{port}/api"
     house = House(directory, api, _environment(api, tmp_path_factory.mktemp("prefect")))
@@ -154,6 +148,17 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         yield house
     finally:
         house.stop()
+
+
+def copy_checkout(directory: Path) -> None:
+    """Copy what is deployed from."""
+    for name in DEPLOYED:
+        source = CHECKOUT / name
+        if source.is_dir():
+            # With what was compiled of it, which a worker would compile again: the loops take half a minute.
+            shutil.copytree(source, directory / name)
+        else:
+            shutil.copyfile(source, directory / name)
 
 
 def _environment(api: str, home: Path) -> dict[str, str]:

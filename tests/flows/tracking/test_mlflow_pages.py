@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from flows.tracking import tags
 from tests.flows.commands import Store
@@ -58,24 +57,6 @@ def wait_until_it_answers(address: str, server: subprocess.Popen[bytes], seconds
         except httpx.TransportError:
             time.sleep(0.5)
     raise TimeoutError(f"{address} does not answer")
-
-
-@pytest.fixture
-def page() -> Iterator[Page]:
-    """A page of Debian's Chromium."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        message = "Chromium is not installed (Debian: apt-get install chromium)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"],
-        )
-        yield browser.new_page(viewport={"width": 1600, "height": 1000})
-        browser.close()
 
 
 def test_the_trials_of_a_search_stand_side_by_side_on_the_compare_page(
