@@ -9,7 +9,7 @@ export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-scale bench-ingest bench-pruning bench-chaos clean
+.PHONY: help demo up down test lint bench bench-scale bench-ingest bench-pruning bench-chaos clean
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -17,6 +17,14 @@ help:  ## Show this help
 demo: $(VENV)/.installed  ## Train 24 networks on digits and show what came of it
 	@mkdir -p .demo/prefect
 	PREFECT_HOME=$(CURDIR)/.demo/prefect $(BIN)/backprop train --data digits --space quick
+
+STATE ?= .backprop
+up: $(VENV)/.installed  ## Run Prefect, MLflow and a worker until Ctrl-C; PREFECT_PORT, MLFLOW_PORT, STATE, WEBHOOK
+	@$(BIN)/backprop up --state '$(STATE)' $(if $(PREFECT_PORT),--prefect-port $(PREFECT_PORT)) \
+	  $(if $(MLFLOW_PORT),--mlflow-port $(MLFLOW_PORT)) $(if $(WEBHOOK),--webhook '$(WEBHOOK)')
+
+down: $(VENV)/.installed  ## End what `make up` started, if it was killed or its terminal is elsewhere
+	@$(BIN)/backprop down --state '$(STATE)'
 
 test: $(VENV)/.installed-dev  ## Run all tests
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile

@@ -24,3 +24,17 @@ def choice_or_text(choices: list[str], otherwise: str) -> Any:
 
 DataAddress = Annotated[str, Field(min_length=1, examples=["digits", "visits.csv", "s3://bucket/visits/"])]
 """What is trained on: never empty."""
+
+TargetColumns = Annotated[
+    str | tuple[str, ...] | None,
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "title": "one column"},
+                {"type": "array", "items": {"type": "string"}, "title": "several"},
+                {"type": "null", "title": "none"},
+            ]
+        }
+    ),
+]
+"""The columns to predict."""

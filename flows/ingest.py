@@ -17,7 +17,7 @@ from flows.data.store import Dataset, DatasetReference, open_dataset, write_data
 from flows.data.validation import ValidationReport, check_trainable
 from flows.data.violations import SchemaViolationError, Violation
 from flows.data_artifacts import publish_notes, publish_violations
-from flows.form import DataAddress
+from flows.form import DataAddress, TargetColumns
 from flows.parameters import IngestParameters, TaskChoice
 
 
@@ -34,7 +34,7 @@ class Ingested(BaseModel):
 @flow(name="ingest", flow_run_name="ingest {data}", persist_result=False)
 def ingest(
     data: DataAddress,
-    target: str | tuple[str, ...] | None = None,
+    target: TargetColumns = None,
     task: TaskChoice = "auto",
     preparation: str | None = None,
     split: SplitParameters = SplitParameters(),  # noqa: B008 - immutable

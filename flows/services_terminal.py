@@ -1,11 +1,14 @@
 """What a person sees of `backprop up` and `backprop down`."""
 
+import json
 import os
+import re
 import shlex
 
 from rich.console import Console
 from rich.text import Text
 
+from flows.errors import ServicesError
 from flows.services.down import Downed, down
 from flows.services.state import StateDirectory, UpRecord
 from flows.services.up import UpParameters, up
@@ -81,3 +84,19 @@ def run_down(console: Console, state: str, as_json: bool) -> Downed:
         killed = f", {ended.killed} of them killed" if ended.killed else ""
         console.print(f"Ended {ended.processes} processes{killed}; everything is kept in {state}.", highlight=False)
     return ended
+
+
+def run_notify(console: Console, url: str, as_json: bool) -> None:
+    """Let Prefect's server call a URL, and print by which automations."""
+    if not os.environ.get("PREFECT_API_URL"):
+        raise ServicesError("PREFECT_API_URL names no server whose automations could call the URL; export it first")
+    if not re.match(r"https?://[^/\s]", url):
+        raise ServicesError(f"{url!r} is no address that can be called; it begins with http:// or https://")
+    from flows.services.automations import notify
+
+    names = notify(url)
+    if as_json:
+        console.print_json(json.dumps({"automations": names}))
+    else:
+        for name in names:
+            console.print(f"The webhook is called by the automation {name}", highlight=False)

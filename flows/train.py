@@ -11,7 +11,7 @@ from flows.configurations import configurations
 from flows.data.drift import DriftReport
 from flows.data.splitting import SplitParameters
 from flows.data.store import DatasetReference, open_dataset
-from flows.form import DataAddress
+from flows.form import DataAddress, TargetColumns
 from flows.ingest import Ingested, ingest
 from flows.parameters import ComputeParameters, TaskChoice, TrainParameters
 from flows.search import SearchOutcome, search
@@ -46,7 +46,7 @@ class TrainReport(BaseModel):
 @flow(name="train", flow_run_name="train {data} on {space}", persist_result=False)
 def train(
     data: DataAddress = "digits",
-    target: str | tuple[str, ...] | None = None,
+    target: TargetColumns = None,
     space: SpaceName = "quick",
     task: TaskChoice = "auto",
     preparation: str | None = None,

@@ -55,3 +55,18 @@ def down(state: State = ".backprop", as_json: AsJson = False) -> None:
         from flows.services_terminal import run_down
 
         run_down(console, state, as_json)
+
+
+@app.command(epilog="[bold]Examples[/bold]\n\nbackprop notify https://example.com/hooks/retrain")
+def notify(
+    url: Annotated[str, typer.Argument(metavar="URL", help="Called by POST with a JSON body.")],
+    as_json: AsJson = False,
+) -> None:
+    """Let the Prefect server of PREFECT_API_URL call a webhook after retrainings that failed or were promoted.
+
+    Two automations are created if they are not there; called again it changes the URL.
+    """
+    with Exits(verbose=False):
+        from flows.services_terminal import run_notify
+
+        run_notify(console, url, as_json)

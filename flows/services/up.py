@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import Annotated, NoReturn, Protocol
 from uuid import uuid4
 
 import httpx
@@ -30,6 +30,9 @@ MOST_DEATHS, DEATHS_SECONDS = 3, 600.0
 PULSE_SECONDS = 0.2
 
 
+WebhookAddress = Annotated[str, Field(pattern=r"^https?://[^/\s]+\S*$")]
+
+
 class UpParameters(BaseModel):
     """What `backprop up` is told."""
 
@@ -38,7 +41,9 @@ class UpParameters(BaseModel):
     state: str = Field(default=DEFAULT_STATE, min_length=1, description="Directory of everything that is kept")
     prefect_port: int = Field(default=4200, ge=0, le=65535, description="Port of Prefect's server; 0 takes a free one")
     mlflow_port: int = Field(default=5000, ge=0, le=65535, description="Port of MLflow's server; 0 takes a free one")
-    webhook: str | None = Field(default=None, description="URL that is told of failed and of promoted retrainings")
+    webhook: WebhookAddress | None = Field(
+        default=None, description="URL that is told of failed and of promoted retrainings"
+    )
 
 
 class Listener(Protocol):

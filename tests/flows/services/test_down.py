@@ -96,3 +96,10 @@ def test_nothing_that_runs_is_no_error(tmp_path: Path, forked: Forked) -> None:
 
     assert ended.returncode == 0
     assert "Nothing runs" in ended.stdout
+
+
+def test_a_webhook_needs_a_server_that_calls_it(tmp_path: Path, forked: Forked) -> None:
+    refused = forked(tmp_path, "notify", "http://127.0.0.1:9/hook")
+
+    assert refused.returncode == 2
+    assert "PREFECT_API_URL" in error_of(refused.stderr)
