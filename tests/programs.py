@@ -6,12 +6,15 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import pytest
+
+T = TypeVar("T")
 
 PATIENCE = 240
 """Seconds until something that hangs fails its test, on a busy machine; nothing is measured by it."""
@@ -36,6 +39,16 @@ def system_program(name: str, package: str) -> str:
     """Return the path of a program of the system, which a Debian package brings."""
     found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
     return found or missing(f"no {name} is installed (Debian package {package})")
+
+
+def eventually(found: Callable[[], T], what: str) -> T:
+    """Return what is found, as soon as there is something."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if result := found():
+            return result
+        time.sleep(0.2)
+    raise TimeoutError(what)
 
 
 def free_port() -> int:

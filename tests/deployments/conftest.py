@@ -116,6 +116,12 @@ class House:
         """Return what the server answers."""
         return self._http.get(f"{self.api}/{path}").raise_for_status().json()
 
+    def scheduled_runs(self, deployment: str) -> list[dict[str, Any]]:
+        """Return the runs of a deployment that the server's scheduler has made."""
+        body = {"deployments": {"id": {"any_": [self.deployment(deployment)["id"]]}}}
+        found = self._http.post(f"{self.api}/flow_runs/filter", json=body).raise_for_status().json()
+        return [run for run in found if run["auto_scheduled"]]
+
     def deployment(self, name: str) -> dict[str, Any]:
         """Return what the server holds of a deployment."""
         return self.get(f"deployments/name/{name}")

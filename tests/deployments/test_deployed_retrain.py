@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from tests.programs import eventually
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -145,11 +147,24 @@ def test_retrain_has_a_schedule_that_somebody_must_switch_on(house: "House") -> 
     assert house.deployment("train/default")["schedules"] == []
 
 
-def test_deploying_again_leaves_one_schedule(house: "House") -> None:
+def test_deploying_again_leaves_one_schedule_and_it_paused(house: "House") -> None:
     house.prefect("deploy", "--name", "retrain/default")
 
     (entry,) = house.deployment("retrain/default")["schedules"]
     assert entry["active"] is False
+
+
+def test_a_schedule_that_a_person_resumed_starts_runs_and_stays_so_when_deployed_again(house: "House") -> None:
+    (entry,) = house.deployment("retrain/default")["schedules"]
+    house.prefect("deployment", "schedule", "resume", "retrain/default", entry["id"])
+    try:
+        house.prefect("deploy", "--name", "retrain/default")
+
+        (entry,) = house.deployment("retrain/default")["schedules"]
+        assert entry["active"] is True
+        eventually(lambda: house.scheduled_runs("retrain/default"), "the scheduler inserts no runs")
+    finally:
+        house.prefect("deployment", "schedule", "pause", "retrain/default", entry["id"])
 
 
 def test_retrainings_do_not_queue_up(house: "House") -> None:

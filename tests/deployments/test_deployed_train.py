@@ -90,7 +90,7 @@ def test_an_unknown_space_fails_the_run_with_one_line_that_says_what_to_do(house
     assert house.mlflow.get_experiment_by_name("wine") is None
 
 
-@pytest.mark.parametrize("name", ["train/default", "retrain/default"])
+@pytest.mark.parametrize("name", [f"{flow}/default" for flow in ("ingest", "train", "retrain", "evaluate", "score")])
 def test_the_form_of_a_deployment_explains_itself(house: "House", name: str) -> None:
     deployment = house.deployment(name)
 

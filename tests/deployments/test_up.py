@@ -6,7 +6,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,8 +20,9 @@ import pytest
 from mlflow import MlflowClient
 from playwright.sync_api import Page, expect
 
-from tests.deployments.conftest import PATIENCE, copy_checkout
+from tests.deployments.conftest import copy_checkout
 from tests.flows.commands import BACKPROP, error_of
+from tests.programs import PATIENCE, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -34,16 +35,6 @@ grid:
   learning_rate: [0.1, 0.3]
   epochs: [3]
 """
-
-
-def eventually(found: Callable[[], Any], what: str) -> Any:
-    """Return what is found, as soon as there is something."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        if result := found():
-            return result
-        time.sleep(0.2)
-    raise TimeoutError(what)
 
 
 @dataclass
@@ -191,7 +182,7 @@ def test_it_says_where_everything_is_and_there_it_is(up: Up) -> None:
     assert f"export PREFECT_API_URL={up.prefect}/api" in said
     assert httpx.get(up.prefect).is_success
     assert httpx.get(up.mlflow).is_success
-    for deployment in ("ingest/default", "train/default", "retrain/default"):
+    for deployment in ("ingest/default", "train/default", "retrain/default", "evaluate/default", "score/default"):
         assert deployment in said
         assert up.get(f"deployments/name/{deployment}")["status"] == "READY"
 
