@@ -15,6 +15,10 @@ Context = Literal["training", "validation", "test"]
 DIGEST_LENGTH = 32
 """MLflow keeps 36 characters of a digest; the whole one is the tag `dataset.digest`."""
 
+MOST_COLUMNS = 20
+"""Of a table whose columns MLflow is told. It sends them anew with every run that it lists: of 64 columns twice they
+were two thirds of a page of runs, and of the 784 pixels of an image they would be 19 MB for each 200 runs."""
+
 _PARTS: dict[Context, str] = {"training": "train", "validation": "validation", "test": "test"}
 # MLflow keeps one context for a dataset on a run, so the parts must differ in what names them: their digests do.
 _SUFFIXES: dict[Context, str] = {"training": "", "validation": "-val", "test": "-tst"}
@@ -36,13 +40,10 @@ def dataset_inputs(dataset: Dataset, contexts: Iterable[Context]) -> list[Datase
     """Return parts of a dataset as inputs of a run, for one call of ``log_inputs``.
 
     The training rows go by the dataset's own digest, so that one filter finds a search and all of its trials; of
-    a cross-validation the search and the refit, or the trials on one fold.
+    a cross-validation the search and the refit, or the trials on one fold. They alone have the columns, of a table that
+    has no more than ``MOST_COLUMNS``.
     """
-    columns = [
-        {"type": _column_type(kind), "name": name, "required": True} for name, kind in dataset.schema.columns.items()
-    ]
     source = json.dumps({_source_key(dataset.uri): dataset.uri})
-    schema = json.dumps({"mlflow_colspec": columns})
     return [
         DatasetInput(
             dataset=DatasetEntity(
@@ -50,13 +51,23 @@ def dataset_inputs(dataset: Dataset, contexts: Iterable[Context]) -> list[Datase
                 digest=dataset.reference.digest[:DIGEST_LENGTH] + _SUFFIXES[context],
                 source_type=_source_type(dataset.uri),
                 source=source,
-                schema=schema,
+                schema=_schema(dataset) if context == "training" else None,
                 profile=json.dumps({"num_rows": dataset.rows[_PARTS[context]], "split": _PARTS[context]}),
             ),
             tags=[InputTag("mlflow.data.context", context)],
         )
         for context in contexts
     ]
+
+
+def _schema(dataset: Dataset) -> str | None:
+    """Return the raw columns as MLflow has them, or None if they are too many."""
+    if len(dataset.schema.columns) > MOST_COLUMNS:
+        return None
+    columns = [
+        {"type": _column_type(kind), "name": name, "required": True} for name, kind in dataset.schema.columns.items()
+    ]
+    return json.dumps({"mlflow_colspec": columns})
 
 
 def _name(dataset: Dataset) -> str:

@@ -11,7 +11,7 @@ from mlflow.entities import DatasetInput
 from flows.data.store import Dataset
 from flows.parameters import Space
 from flows.tracking import tags
-from flows.tracking.inputs import dataset_inputs
+from flows.tracking.inputs import MOST_COLUMNS, dataset_inputs
 from flows.tracking.search_runs import search_run
 from flows.tracking.store import Tracking
 from flows.tracking.trial_runs import TrialRuns
@@ -105,3 +105,16 @@ def test_the_source_is_one_that_mlflow_knows_where_it_knows_one(uri: str, kind: 
     if kind in ("local", "s3", "http"):
         source = mlflow.data.get_source(found.dataset)
         assert uri in source.to_dict().values()
+
+
+def test_the_columns_of_a_wide_table_are_not_sent_with_every_run(tmp_path: Path) -> None:
+    rows = 40
+    columns = {f"x{place}": [place + row / 2 for row in range(rows)] for place in range(MOST_COLUMNS)}
+    narrow, wide = (
+        written(source_of(pd.DataFrame({**chosen, "kind": ["oak", "elm"] * 20})), tmp_path / name, ("kind",))
+        for name, chosen in (("narrow", dict(list(columns.items())[1:])), ("wide", columns))
+    )
+
+    schemas = [[one.dataset.schema for one in dataset_inputs(each, ("training", "test"))] for each in (narrow, wide)]
+
+    assert [[bool(schema) for schema in each] for each in schemas] == [[True, False], [False, False]]
