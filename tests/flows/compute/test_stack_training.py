@@ -169,10 +169,9 @@ def test_trials_of_different_widths_share_a_stack_and_train_as_alone(
     with search_run(tracking, wine, "space", SPACE) as run:
         train_assignment(assignment(wine, run, trials))
 
-    together, apart = curves(tracking, run), curves(tracking, alone)
-    assert together.keys() == apart.keys() == {trial.key for trial in trials}
-    for key, expected in apart.items():
-        np.testing.assert_allclose(together[key], expected, rtol=1e-4)
+    # On a CPU to the last bit: a search that goes on may find other trials to pack together.
+    assert curves(tracking, run) == curves(tracking, alone)
+    assert len(children(tracking, run)) == len(trials)
     for child in children(tracking, run):
         path = tracking.client().download_artifacts(child.info.run_id, "weights.safetensors", str(tmp_path))
         architecture, parameters = load_weights(Path(path))
