@@ -15,7 +15,7 @@ from backprop.network import Architecture, Network, Parameters, initial_paramete
 from backprop.reports import EpochReport, Finished
 from backprop.samples import Samples, class_weights, one_hot
 from backprop.stack import Stack, Trial
-from backprop.training import Training, train
+from backprop.training import Training, initial_weights, train
 from backprop.weights import WeightsError, load_weights, save_weights
 
 __version__ = "0.1.0"
@@ -44,6 +44,7 @@ __all__ = [
     "check_gradients",
     "class_weights",
     "initial_parameters",
+    "initial_weights",
     "load_checkpoint",
     "load_weights",
     "one_hot",

@@ -8,7 +8,7 @@ A trial that is finished leaves the stack, and from then on costs nothing.
 itself: to train on samples that come in pieces, or to keep and restore it.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,6 +41,7 @@ __all__ = [
     "Trial",
     "evaluate",
     "histories",
+    "initial_weights",
     "one_hot",
     "stack_of_one",
     "train",
@@ -160,7 +161,7 @@ class Training:
     def _beginning(self, initial: Parameters | None) -> Checkpoint:
         stack = self.stack
         if initial is None:
-            initial = _drawn(stack)
+            initial = initial_weights(stack)
         _check_initial(stack, initial)
         return Checkpoint(
             epoch=0,
@@ -358,11 +359,30 @@ def train(
             save_checkpoint(checkpoint, stack, run.checkpoint())
 
 
-def _drawn(stack: Stack) -> Parameters:
-    """Return the initial weights of a stack, each trial's drawn for its own widths and padded."""
+def initial_weights(stack: Stack, given: Mapping[int, Parameters] | None = None) -> Parameters:
+    """Return what a stack starts from: weights drawn for each trial's own widths and padded, or those given for it.
+
+    Parameters
+    ----------
+    given : mapping of int to Parameters, optional
+        By place in ``stack.trials`` the weights of one trial, in host memory and of the trial's own widths.
+
+    Raises
+    ------
+    ValueError
+        A place is none of the stack's, or weights do not fit their trial.
+    """
+    given = given or {}
+    unknown = sorted(set(given) - set(range(len(stack.trials))))
+    if unknown:
+        raise ValueError(f"given has weights for trial {unknown[0]}: use places in a stack of {len(stack.trials)}")
+    for place, parameters in given.items():
+        _check_initial(replace(stack_of_one(stack, place), architecture=own_architecture(stack, place)), parameters)
     drawn = [
         pad(
-            initial_parameters(own_architecture(stack, place), [trial.seed], stack.dtype, [trial.initializer]),
+            given[place]
+            if place in given
+            else initial_parameters(own_architecture(stack, place), [trial.seed], stack.dtype, [trial.initializer]),
             stack.architecture,
         )
         for place, trial in enumerate(stack.trials)

@@ -11,7 +11,7 @@ from backprop import Architecture, Backend, EarlyStopping, Samples, Stack, Trial
 from backprop.network import Parameters, initial_parameters
 from backprop.optimizers import OPTIMIZERS, optimizer
 from backprop.padding import crop, pad
-from backprop.training import Training, histories
+from backprop.training import Training, histories, initial_weights
 
 CPU = Backend(np)
 N, D, C = 23, 4, 3
@@ -244,3 +244,23 @@ def test_initial_weights_outside_of_a_trials_widths_are_refused() -> None:
 
     with pytest.raises(ValueError, match="trial 1 outside of its hidden widths"):
         Training(stack, CPU, initial=full)
+
+
+def test_weights_that_are_given_to_a_trial_are_padded_and_the_others_are_drawn() -> None:
+    stack = Stack(
+        Architecture(3, (5, 4), 2), batch_size=4, trials=(Trial(0.1, 1, seed=1), Trial(0.1, 1, seed=2, hidden=(2, 4)))
+    )
+    own = initial_parameters(Architecture(3, (2, 4), 2), [77], "float32")
+
+    begins = initial_weights(stack, {1: own})
+
+    drawn = initial_weights(stack)
+    for own_or_drawn, without in zip(begins, drawn, strict=True):
+        np.testing.assert_array_equal(own_or_drawn[0], without[0])
+    np.testing.assert_array_equal(begins.weights[0][1, :, :2], own.weights[0][0])
+    assert not begins.weights[0][1, :, 2:].any()
+    Training(stack, CPU, initial=begins)
+    with pytest.raises(ValueError, match="given has weights for trial 2"):
+        initial_weights(stack, {2: own})
+    with pytest.raises(ValueError, match="initial has the shapes"):
+        initial_weights(stack, {0: own})
