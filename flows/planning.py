@@ -9,7 +9,15 @@ from flows.data.store import Dataset
 from flows.parameters import Space
 from flows.ranking import Candidate
 from flows.tracking.search_runs import TrialRecord
-from flows.trials import PlannedTrial, configuration_key, describe, plan_trial, varying_names
+from flows.trials import (
+    PlannedTrial,
+    WarmStart,
+    configuration_key,
+    describe,
+    plan_trial,
+    plan_warm_start,
+    varying_names,
+)
 
 
 class Members(BaseModel):
@@ -60,8 +68,11 @@ class SearchPlan(BaseModel):
         return plan_trial(dataset, own.hyperparameters, refit=True)
 
 
-def plan_search(space: Space, datasets: Sequence[Dataset]) -> SearchPlan:
+def plan_search(space: Space, datasets: Sequence[Dataset], warm_start: WarmStart | None = None) -> SearchPlan:
     """Plan each configuration of a space with each of its seeds on each dataset: the folds, or the one there is.
+
+    A warm start is a configuration more, of one trial, and never one of a cross-validation: on each fold the weights
+    that it begins with have seen rows that validate.
 
     Raises
     ------
@@ -71,15 +82,21 @@ def plan_search(space: Space, datasets: Sequence[Dataset]) -> SearchPlan:
     chosen = configurations(space)
     names = varying_names([own for own, *_ in chosen])
     planned = [[plan_trial(dataset, seeded) for seeded in seeds for dataset in datasets] for seeds in chosen]
+    if warm_start is not None:
+        if len(datasets) > 1:
+            raise ValueError("warm_start is given and there are folds, whose validation rows its weights have seen")
+        planned.append([plan_warm_start(datasets[0], warm_start)])
     return SearchPlan(
-        configurations=tuple(
-            Members(
-                name=describe(seeds[0], names),
-                key=configuration_key(seeds[0]),
-                trial_keys=tuple(trial.key for trial in trials),
-            )
-            for seeds, trials in zip(chosen, planned, strict=True)
-        ),
+        configurations=tuple(_members(trials, names) for trials in planned),
         trials=tuple(trial for trials in planned for trial in trials),
         varying=varying_names([seeded for seeds in chosen for seeded in seeds]),
+    )
+
+
+def _members(trials: Sequence[PlannedTrial], varying: frozenset[str]) -> Members:
+    first = trials[0]
+    return Members(
+        name=describe(first.hyperparameters, varying),
+        key=configuration_key(first.hyperparameters, first.start),
+        trial_keys=tuple(trial.key for trial in trials),
     )

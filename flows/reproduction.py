@@ -28,12 +28,12 @@ from flows.data.root import Root, open_root
 from flows.data.store import Dataset, DatasetReference, open_dataset
 from flows.environment import Environment, environment_of
 from flows.errors import ClusterError, DatasetError, RunError
-from flows.tracking.recorded_trial import RecordedTrial, read_trial, read_weights
+from flows.tracking.recorded_trial import RecordedTrial, read_start, read_trial, read_weights
 from flows.tracking.store import existing_store, tracking_uri
 from flows.tracking.trial_delivery import WEIGHTS_FILE, file_digest
 from flows.tracking.trial_lookup import find_trial_run
 from flows.tracking.trial_news import measured_in
-from flows.trials import DTYPE, SHUFFLE_SEED, PlannedTrial, plan_trial
+from flows.trials import DTYPE, SHUFFLE_SEED, PlannedTrial, plan_trial, plan_warm_start
 
 OnEpoch = Callable[[int, int], None]
 """Told after every epoch: which it was, and of how many."""
@@ -117,12 +117,12 @@ def reproduce(wanted: str, datasets: str, device: Device = "auto", on_epoch: OnE
     client = MlflowClient(tracking_uri=uri)
     recorded = read_trial(client, find_trial_run(client, wanted))
     dataset = find_dataset_of(recorded, datasets)
-    trial = plan_trial(dataset, recorded.hyperparameters, refit=recorded.is_refit)
+    trial, initial = _planned(recorded, dataset), read_start(client, recorded)
     backend = _backend(device, recorded.environment)
     # A minibatch's rows are shared out to as many threads, which orders its sums.
     with threadpool_limits(limits=recorded.environment.threads, user_api="blas"):
         environment = environment_of(backend)
-        trained = train_alone(trial, dataset, backend, recorded.pruned_at, on_epoch)
+        trained = train_alone(trial, dataset, backend, recorded.pruned_at, on_epoch, initial)
     weights = _compare_weights(client, recorded, trained)
     curves = compare_curves(recorded.curves, trained.curves)
     return Reproduction(
@@ -157,10 +157,21 @@ def find_dataset_of(recorded: RecordedTrial, datasets: str) -> Dataset:
     return open_dataset(DatasetReference(name=recorded.dataset_name, digest=digest, path=root.place(digest)))
 
 
+def _planned(recorded: RecordedTrial, dataset: Dataset) -> PlannedTrial:
+    if recorded.start is not None:
+        return plan_warm_start(dataset, recorded.start)
+    return plan_trial(dataset, recorded.hyperparameters, refit=recorded.is_refit)
+
+
 def train_alone(
-    trial: PlannedTrial, dataset: Dataset, backend: Backend, until: int | None = None, on_epoch: OnEpoch | None = None
+    trial: PlannedTrial,
+    dataset: Dataset,
+    backend: Backend,
+    until: int | None = None,
+    on_epoch: OnEpoch | None = None,
+    initial: Parameters | None = None,
 ) -> TrainedAlone:
-    """Train a trial in a stack of its own, ``until`` an epoch if one is given."""
+    """Train a trial in a stack of its own, from drawn weights or given ones, ``until`` an epoch if one is given."""
     stack = stack_of([trial], dataset.task)
     samples = samples_of(dataset.train, dataset), samples_of(dataset.validation, dataset)
     last = until or trial.hyperparameters.epochs
@@ -170,7 +181,7 @@ def train_alone(
             on_epoch(report.epoch, last)
         return report.trials if report.epoch == until else ()
 
-    reports = list(train(stack, *samples, backend, on_epoch=trained))
+    reports = list(train(stack, *samples, backend, initial=initial, on_epoch=trained))
     [finished] = reports[-1].finished
     unit = dataset.preparation.metric_unit
     with tempfile.TemporaryDirectory(prefix="backprop-") as directory:
@@ -239,6 +250,8 @@ def _circumstances(recorded: RecordedTrial, dataset: Dataset) -> Iterator[str]:
         yield f"it was trained in a stack of {recorded.stack_trials} trials, and now alone"
     if dataset.fold is not None:
         yield f"it is a trial on {dataset.fold}"
+    if recorded.start is not None:
+        yield f"it began with the weights of {recorded.start.version}, as it did now"
     if recorded.is_refit:
         yield "it is the refit of the winner of a cross-validation"
     if recorded.pruned_at is not None:

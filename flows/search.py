@@ -40,7 +40,7 @@ from flows.tracking.search_runs import (
     reopen,
     unfinished_runs,
 )
-from flows.trials import PlannedTrial
+from flows.trials import PlannedTrial, WarmStart
 
 
 class SearchEnd(BaseModel):
@@ -96,8 +96,11 @@ def search(
     run: SearchRun,
     compute: ComputeParameters,
     folds: tuple[DatasetReference, ...] = (),
+    warm_start: WarmStart | None = None,
 ) -> SearchOutcome:
     """Train every trial of a space that is not finished yet, one task run a stack; on the dataset, or on its folds.
+
+    A warm start is a trial more, whose weights lie beside the checkpoints of the search.
 
     After a cross-validation the best configuration is trained once more, on all training rows.
 
@@ -113,7 +116,7 @@ def search(
     if len(folds) != (space.folds or 0):
         raise ValueError(f"the space asks for {space.folds or 0} folds, and {len(folds)} were ingested")
     opened = open_dataset(dataset)
-    plan = plan_search(space, [open_dataset(fold) for fold in folds] or [opened])
+    plan = plan_search(space, [open_dataset(fold) for fold in folds] or [opened], warm_start)
     # Two searches of one space at a time, or one after another, must not take each other's stacks for their own.
     execution = uuid4().hex[:8]
     LeaseFiles(dataset, run).take_over(execution, get_run_logger().info)

@@ -23,7 +23,7 @@ from flows.search import SearchEnd
 from flows.tracking import tags
 from flows.tracking.search_runs import SearchRun, TrialRecord, finished_on
 from flows.tracking.trial_delivery import WEIGHTS_FILE
-from flows.trials import HEADS
+from flows.trials import HEADS, WarmStart
 
 ROWS_AT_ONCE = 2**14
 """Test rows that go through a network together."""
@@ -61,6 +61,7 @@ def select(
     end: SearchEnd,
     run: SearchRun,
     folds: tuple[DatasetReference, ...] = (),
+    warm_start: WarmStart | None = None,
 ) -> Selection:
     """Rank the configurations of a search and measure the winner on the test rows, which nothing has seen before.
 
@@ -73,7 +74,8 @@ def select(
     goal = objective(opened.task)
     found = finished_on(run.tracking, (dataset, *folds), search=run)
     # Not from the search's outcome: thousands of keys are more than Prefect takes as parameters of a run.
-    candidates = plan_search(space, [open_dataset(fold) for fold in folds] or [opened]).candidates(found)
+    plan = plan_search(space, [open_dataset(fold) for fold in folds] or [opened], warm_start)
+    candidates = plan.candidates(found)
     if not candidates:
         raise RunFailedError(f"every configuration has a trial that failed: {next(iter(end.failed.values()))}")
     ranked = rank(candidates, goal)

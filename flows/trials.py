@@ -36,6 +36,26 @@ HEADS: dict[Task, Head] = {
 }
 
 
+class WarmStart(BaseModel):
+    """A trial that begins where a registered version ended, instead of with drawn weights.
+
+    Attributes
+    ----------
+    version : str
+        The version, as a person calls it.
+    digest : str
+        SHA-256 of the weights that training begins with.
+    hyperparameters : Hyperparameters
+        Of the version, and so of the trial.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    version: str
+    digest: str
+    hyperparameters: Hyperparameters
+
+
 class PlannedTrial(BaseModel):
     """A trial to be trained.
 
@@ -43,6 +63,8 @@ class PlannedTrial(BaseModel):
     ----------
     key : str
         SHA-256 over canonical JSON of everything that decides its result.
+    start : WarmStart or None
+        What it begins with, if not with drawn weights.
     fold : int
         The fold it is trained on, counted from 1; 0 is the dataset itself.
     refit : bool
@@ -56,6 +78,7 @@ class PlannedTrial(BaseModel):
     architecture: Architecture
     fold: int = 0
     refit: bool = False
+    start: WarmStart | None = None
 
 
 def plan_trial(dataset: Dataset, hyperparameters: Hyperparameters, *, refit: bool = False) -> PlannedTrial:
@@ -83,8 +106,20 @@ def plan_trial_on(shape: DatasetShape, hyperparameters: Hyperparameters) -> Plan
     )
 
 
-def trial_key(digest: str, architecture: Architecture, hyperparameters: Hyperparameters) -> str:
-    """Return the trial's identity, 64 hexadecimal digits: equal keys are equal trainings."""
+def plan_warm_start(dataset: Dataset, start: WarmStart) -> PlannedTrial:
+    """Return the trial that trains on from the weights of a registered version."""
+    cold = plan_trial(dataset, start.hyperparameters)
+    key = trial_key(dataset.reference.digest, cold.architecture, start.hyperparameters, start.digest)
+    return cold.model_copy(update={"key": key, "start": start})
+
+
+def trial_key(
+    digest: str, architecture: Architecture, hyperparameters: Hyperparameters, start: str | None = None
+) -> str:
+    """Return the trial's identity, 64 hexadecimal digits: equal keys are equal trainings.
+
+    ``start`` is the digest of the weights that it begins with, if they are not drawn.
+    """
     return canonical_digest(
         {
             "dataset": digest,
@@ -94,6 +129,7 @@ def trial_key(digest: str, architecture: Architecture, hyperparameters: Hyperpar
             "shuffle_seed": SHUFFLE_SEED,
             "dtype": DTYPE,
             "core": CORE_VERSION,
+            **({} if start is None else {"start": start}),
         }
     )
 
@@ -109,9 +145,10 @@ def own_hidden(trial: PlannedTrial, architecture: Architecture) -> tuple[int, ..
     return None if trial.architecture.hidden == architecture.hidden else trial.architecture.hidden
 
 
-def configuration_key(hyperparameters: Hyperparameters) -> str:
+def configuration_key(hyperparameters: Hyperparameters, start: WarmStart | None = None) -> str:
     """Return what is the same for trials that differ in nothing but seed and fold, 12 hexadecimal digits."""
-    return canonical_digest(hyperparameters.model_dump(exclude={"seed"}, exclude_none=True))[:12]
+    chosen = hyperparameters.model_dump(exclude={"seed"}, exclude_none=True)
+    return canonical_digest(chosen if start is None else {**chosen, "start": start.digest})[:12]
 
 
 def canonical_digest(content: object) -> str:

@@ -41,7 +41,7 @@ class LeaseFacts(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     execution: str
-    role: Literal["search", "stack"]
+    role: Literal["search", "stack", "retraining"]
     host: str
     pid: int
     process_started: float

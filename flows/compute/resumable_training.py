@@ -1,10 +1,20 @@
 """Training a stack so that its state can be saved between any two epochs, and gone on with in any stack."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from backprop import Architecture, Checkpoint, EpochReport, Samples, Stack, Training, Trial
+from backprop import (
+    Architecture,
+    Checkpoint,
+    EpochReport,
+    Parameters,
+    Samples,
+    Stack,
+    Training,
+    Trial,
+    initial_weights,
+)
 from backprop.backend import Backend
 from backprop.halving import train_in_halves
 from backprop.optimizers import optimizer
@@ -41,6 +51,8 @@ class ResumableTraining:
         Ends trials early; its places are those of `trials`.
     saved : SavedStack, optional
         Holds some of the trials, perhaps among others.
+    starts : mapping of str to Parameters, optional
+        What trials begin with whose weights are not drawn, by trial key.
 
     Attributes
     ----------
@@ -56,11 +68,13 @@ class ResumableTraining:
         backend: Backend,
         pruner: Pruner | None = None,
         saved: SavedStack | None = None,
+        starts: Mapping[str, Parameters] | None = None,
     ) -> None:
         self._task = task
         self._samples = samples
         self._backend = backend
         self._pruner = pruner
+        self._starts = dict(starts or {})
         self._places = {trial.key: place for place, trial in enumerate(trials)}
         self._parts, self.news = self._cut(tuple(trials), saved)
         self._now: tuple[Training, tuple[PlannedTrial, ...]] | None = None
@@ -69,7 +83,9 @@ class ResumableTraining:
         """Train, yielding a report after every epoch, with places in the stack's trials."""
         for part in self._parts:
             stack = stack_of(part.trials, self._task)
-            for report in train_in_halves(partial(self._train, part), stack, self._backend):
+            # By identity: a warm start has the hyperparameters of the trial that it follows, which may be here too.
+            planned = {id(trial): own for trial, own in zip(stack.trials, part.trials, strict=True)}
+            for report in train_in_halves(partial(self._train, part, planned), stack, self._backend):
                 yield self._told(report, part.trials)
 
     def state(self) -> tuple[tuple[PlannedTrial, ...], tuple[Stack, Checkpoint] | None]:
@@ -96,17 +112,23 @@ class ResumableTraining:
         # A trial that starts anew measures all of its points again.
         return parts, [one for one in saved.facts.news if one.key in self._places and one.key in ended | going_on]
 
-    def _train(self, part: _Part, piece: Stack) -> Iterator[EpochReport]:
+    def _train(self, part: _Part, planned: Mapping[int, PlannedTrial], piece: Stack) -> Iterator[EpochReport]:
         """Train a part, or one of its halves, which starts anew."""
         whole = len(piece.trials) == len(part.trials)
-        planned = {trial_of(trial, piece.architecture): trial for trial in part.trials}
-        training = Training(piece, self._backend, checkpoint=part.checkpoint if whole else None)
-        self._now = training, tuple(planned[trial] for trial in piece.trials)
+        trials = tuple(planned[id(trial)] for trial in piece.trials)
+        checkpoint = part.checkpoint if whole else None
+        initial = self._initial(trials, piece) if checkpoint is None else None
+        training = Training(piece, self._backend, initial=initial, checkpoint=checkpoint)
+        self._now = training, trials
         samples = training.place(self._samples[0], "training")
         validation = training.place(self._samples[1], "validation")
         on_epoch = partial(self._prune, self._now[1])
         while training.active:
             yield training.epoch(samples, validation, on_epoch)
+
+    def _initial(self, trials: Sequence[PlannedTrial], piece: Stack) -> Parameters:
+        starts = {place: self._starts[trial.key] for place, trial in enumerate(trials) if trial.key in self._starts}
+        return initial_weights(piece, starts)
 
     def _prune(self, trials: Sequence[PlannedTrial], report: EpochReport) -> Collection[int]:
         """Return the places of a part's or a half's trials that are to end with this epoch.

@@ -22,6 +22,7 @@ from flows.compute.paces import Paces
 from flows.compute.pruning import Pruner, Pruning, PruningState, SeenTrial, seen_trial
 from flows.compute.resumable_training import ResumableTraining
 from flows.compute.saved_stack import SavedStack, SavedStacks
+from flows.compute.start_weights import StartWeights
 from flows.data.store import Dataset, DatasetReference, SplitArrays, open_dataset
 from flows.environment import environment_of
 from flows.ranking import objective
@@ -149,7 +150,9 @@ def train_assignment(assignment: StackAssignment) -> StackOutcome:
         finished = {key: run.run_id for key, run in left.items() if run.finished}
         before = patiently(lambda: _seen_before(assignment, dataset, finished), uri)
         pruner = _pruner(assignment, trials, dataset, before, saved)
-        training = ResumableTraining(trials, dataset.task, mapped_samples(assignment.dataset), backend, pruner, saved)
+        starts = StartWeights(assignment.dataset, assignment.run).load(trials, Path(directory))
+        samples = mapped_samples(assignment.dataset)
+        training = ResumableTraining(trials, dataset.task, samples, backend, pruner, saved, starts)
         with TrialRuns(
             assignment.run,
             assignment.name,

@@ -18,6 +18,10 @@ from flows.tracking import tags
 from flows.tracking.search_runs import SearchRun, metric_curves, stack_runs
 from flows.tracking.store import Tracking
 from flows.tracking.trial_delivery import WEIGHTS_FILE, file_digest
+from flows.trials import WarmStart
+
+START_FILE = "warm_start/weights.safetensors"
+"""On the run of a search, what its warm start begins with."""
 
 CURVES = ("train/", "val/")
 """How the metrics begin that a trial has after every epoch."""
@@ -43,6 +47,10 @@ class RecordedTrial:
         The command that trains its search.
     curves : dict of int to dict of str to float
         Its metrics by epoch.
+    start : WarmStart or None
+        What it began with, if not with drawn weights.
+    parent : str or None
+        The run of its search.
     """
 
     run_id: str
@@ -63,6 +71,8 @@ class RecordedTrial:
     stack_trials: int
     command: str | None
     curves: dict[int, dict[str, float]]
+    start: WarmStart | None = None
+    parent: str | None = None
 
 
 def read_trial(client: MlflowClient, run: Run) -> RecordedTrial:
@@ -91,11 +101,17 @@ def read_trial(client: MlflowClient, run: Run) -> RecordedTrial:
     parent = found.get(tags.PARENT)
     pruned_at, diverged_at = found.get(tags.PRUNED), found.get(tags.DIVERGED)
     names = [name for name in run.data.metrics if name.startswith(CURVES)]
+    hyperparameters = hyperparameters_of(run.data.params, who)
+    start = None
+    if tags.WARM_START_DIGEST in found:
+        start = WarmStart(
+            version=found[tags.WARM_START], digest=found[tags.WARM_START_DIGEST], hyperparameters=hyperparameters
+        )
     return RecordedTrial(
         run_id=run.info.run_id,
         name=run.info.run_name or run.info.run_id,
         key=found[tags.TRIAL_KEY],
-        hyperparameters=hyperparameters_of(run.data.params, who),
+        hyperparameters=hyperparameters,
         shuffle_seed=int(run.data.params["shuffle_seed"]),
         dtype=run.data.params["dtype"],
         dataset_name=found[tags.DATASET],
@@ -112,6 +128,8 @@ def read_trial(client: MlflowClient, run: Run) -> RecordedTrial:
         else len(stack_runs(SearchRun(tracking=tracking, run_id=parent), found[tags.STACK])),
         command=None if parent is None else client.get_run(parent).data.tags.get(tags.COMMAND),
         curves=metric_curves(tracking, run.info.run_id, names),
+        start=start,
+        parent=parent,
     )
 
 
@@ -155,6 +173,26 @@ def read_weights(client: MlflowClient, trial: RecordedTrial) -> Parameters:
         if file_digest(path) != trial.weights_digest:
             raise WeightsError(f"{WEIGHTS_FILE} of the run is not the file that was written: its SHA-256 is another")
         return load_weights(path)[1]
+
+
+def read_start(client: MlflowClient, trial: RecordedTrial) -> Parameters | None:
+    """Return the weights that a trial began with; None where they were drawn.
+
+    Raises
+    ------
+    RunError
+        Their file is not with the run of the search any more.
+    """
+    if trial.start is None or trial.parent is None:
+        return None
+    with tempfile.TemporaryDirectory(prefix="backprop-") as directory:
+        try:
+            return load_weights(Path(client.download_artifacts(trial.parent, START_FILE, directory)))[1]
+        except (MlflowException, OSError, WeightsError) as error:
+            raise RunError(
+                f"trial {trial.run_id} began with the weights of {trial.start.version}, and {START_FILE} is not with "
+                f"its search any more ({first_line(error)}); what it began with cannot be had again"
+            ) from error
 
 
 def _environment(text: str, who: str) -> Environment:

@@ -17,7 +17,7 @@ from flows.tracking import tags
 from flows.tracking.inputs import dataset_inputs
 from flows.tracking.sqlite import fold_log
 from flows.tracking.store import Tracking
-from flows.trials import DTYPE, SHUFFLE_SEED, canonical_digest
+from flows.trials import DTYPE, SHUFFLE_SEED, WarmStart, canonical_digest
 
 _PAGE = 1000
 
@@ -72,14 +72,16 @@ class TrialRecord:
 
 
 @contextmanager
-def search_run(tracking: Tracking, dataset: Dataset, space_name: str, space: Space) -> Iterator[SearchRun]:
+def search_run(
+    tracking: Tracking, dataset: Dataset, space_name: str, space: Space, warm_start: WarmStart | None = None
+) -> Iterator[SearchRun]:
     """Open the parent run of a search and see it, and every run under it, to an end.
 
-    The same space on the same dataset is the same search: its run is found and used again. If the block
-    raises, the run and what still runs below it end as FAILED; if it is interrupted, as KILLED.
+    The same space on the same dataset, with the same warm start if any, is the same search: its run is found and used
+    again. If the block raises, the run and what still runs below it end as FAILED; if it is interrupted, as KILLED.
     """
     client = tracking.client()
-    key = search_key(dataset, space)
+    key = search_key(dataset, space, warm_start)
     run_id = find_run(tracking, tags.SEARCH_KEY, key) or _create(client, tracking, dataset, space_name, key)
     run = SearchRun(tracking=tracking, run_id=run_id)
     try:
@@ -100,9 +102,10 @@ def search_run(tracking: Tracking, dataset: Dataset, space_name: str, space: Spa
     fold_log(tracking.uri)
 
 
-def search_key(dataset: Dataset, space: Space) -> str:
-    """Return what is the same for the same space on the same dataset, 64 hexadecimal digits."""
-    return canonical_digest([dataset.reference.digest, space.asked(), SHUFFLE_SEED, DTYPE])
+def search_key(dataset: Dataset, space: Space, warm_start: WarmStart | None = None) -> str:
+    """Return what is the same for the same space and warm start on the same dataset, 64 hexadecimal digits."""
+    begins = [] if warm_start is None else [warm_start.digest]
+    return canonical_digest([dataset.reference.digest, space.asked(), SHUFFLE_SEED, DTYPE, *begins])
 
 
 def log_command(run: SearchRun, command: str) -> None:

@@ -22,7 +22,7 @@ from flows.tracking.artifacts import local_directory
 from flows.tracking.inputs import dataset_inputs
 from flows.tracking.search_runs import SearchRun, stack_runs
 from flows.tracking.trial_news import Point, TrialEnd
-from flows.trials import DTYPE, SHUFFLE_SEED, PlannedTrial, configuration_key, describe, widths
+from flows.trials import DTYPE, SHUFFLE_SEED, PlannedTrial, WarmStart, configuration_key, describe, widths
 
 WEIGHTS_FILE = "weights.safetensors"
 
@@ -132,9 +132,10 @@ class TrialDelivery:
             tags={
                 tags.PARENT: self._run.run_id,
                 tags.TRIAL_KEY: trial.key,
-                tags.CONFIGURATION: configuration_key(trial.hyperparameters),
+                tags.CONFIGURATION: configuration_key(trial.hyperparameters, trial.start),
                 tags.FOLD: str(trial.fold),
                 **({tags.REFIT: "true"} if trial.refit else {}),
+                **({} if trial.start is None else _begins_with(trial.start)),
                 tags.STACK: self._stack,
                 tags.DATASET: self._dataset.reference.name,
                 tags.DATASET_DIGEST: self._dataset.reference.digest,
@@ -204,10 +205,15 @@ def _batches(points: Sequence[Point]) -> Iterator[list[Metric]]:
         yield batch
 
 
+def _begins_with(start: WarmStart) -> dict[str, str]:
+    return {tags.WARM_START: start.version, tags.WARM_START_DIGEST: start.digest}
+
+
 def _name(trial: PlannedTrial, varying: frozenset[str]) -> str:
-    """Return what a trial's run is called: what differs from its siblings, the fold at last."""
+    """Return what a trial's run is called: what differs from its siblings, the fold or a warm start at last."""
     last = [f"fold {trial.fold}"] if trial.fold else ["refit"] if trial.refit else []
-    return " · ".join([describe(trial.hyperparameters, varying), *last])
+    warm = ["warm start"] if trial.start is not None else []
+    return " · ".join([describe(trial.hyperparameters, varying), *last, *warm])
 
 
 def _parameters(trial: PlannedTrial) -> dict[str, object]:
