@@ -56,7 +56,8 @@ def _readable_memory(text: str) -> str:
 
 
 Memory = Annotated[str, AfterValidator(_readable_memory)]
-Width = Annotated[int, Field(ge=1, le=1_000_000)]
+MOST_UNITS = 1_000_000
+Width = Annotated[int, Field(ge=1, le=MOST_UNITS)]
 Hidden = tuple[Width, ...]
 ActivationName = Annotated[
     str, AfterValidator(_known_activation), WithJsonSchema({"type": "string", "enum": list(ACTIVATIONS)})
@@ -406,6 +407,10 @@ class IngestParameters(Strict):
         return named(self.target)
 
 
+AUTO = "auto"
+"""The space of a retraining that is around the champion, or bundled where there is none."""
+
+
 class TrainParameters(IngestParameters):
     """Everything the `train` flow is told."""
 
@@ -459,14 +464,74 @@ class EvaluateParameters(Strict):
         return named(self.target)
 
 
+class AroundParameters(Strict):
+    """Which hyperparameters a retraining tries around those of the champion."""
+
+    learning_rate_factor: float = Field(
+        default=3.0, gt=1, le=1000, description="The champion's learning rate is tried times this, and divided by it"
+    )
+    width_factor: float = Field(
+        default=2.0, gt=1, le=16, description="The champion's hidden widths are tried times this, and divided by it"
+    )
+    seeds: int = Field(
+        default=2, ge=1, le=100, description="Seeds that the champion's own hyperparameters are tried with"
+    )
+    trials: int = Field(
+        default=12, ge=1, le=1000, description="Most trials in all; the champion's own and its nearest come first"
+    )
+
+
+MetricName = Literal["accuracy", "balanced_accuracy", "f1_macro", "log_loss", "rmse", "mae", "r2"]
+
+
+class SliceGuard(Strict):
+    """A column by whose values the test rows are sliced; on no slice may the challenger be worse."""
+
+    column: str = Field(
+        description="A column of the data, numbers and dates by their quantiles, all else by its values"
+    )
+    tolerance: float = Field(
+        default=0.0, ge=0, allow_inf_nan=False, description="Loss on a slice that is let pass, in the metric's unit"
+    )
+    least_rows: int = Field(default=30, ge=2, description="A slice of fewer test rows is shown and not judged")
+    bins: int = Field(default=4, ge=2, le=100, description="Quantile bins of a column of numbers or dates")
+
+
+class MetricGuard(Strict):
+    """A further metric in which the challenger may not be worse."""
+
+    metric: MetricName = Field(description="Another metric of the same test rows")
+    tolerance: float = Field(
+        default=0.0, ge=0, allow_inf_nan=False, description="Loss that is let pass, in this metric's unit"
+    )
+
+
+class Guards(Strict):
+    """What must not get worse, however much better the challenger is on the whole."""
+
+    slices: tuple[SliceGuard, ...] = Field(default=(), description="Columns by which the test rows are sliced")
+    metrics: tuple[MetricGuard, ...] = Field(default=(), description="Further metrics on all test rows")
+    proof: Literal["evidence", "estimate"] = Field(
+        default="evidence",
+        description="evidence refuses a loss that is beyond chance, at the confidence asked for; estimate any loss",
+    )
+
+
 class PromotionParameters(Strict):
     """When a challenger replaces the champion."""
 
+    metric: Literal["auto"] | MetricName = Field(
+        default="auto", description="Metric of the test rows that decides; auto is accuracy, or RMSE of a regression"
+    )
     min_gain: float = Field(
         default=0.0, ge=0, description="Gain on the test rows that the challenger must exceed, in the metric's unit"
     )
     confidence: float = Field(
         default=0.95, gt=0.5, lt=1, description="One-sided confidence in the gain, by paired bootstrap"
+    )
+    guards: Guards = Field(default=Guards(), description="What must not get worse for it")
+    clean_process: bool = Field(
+        default=True, description="Whether the challenger must first load and answer in a process of its own"
     )
 
 

@@ -19,7 +19,6 @@ import backprop
 import flows
 from flows.data.store import Dataset, raw_train_sample
 from flows.errors import InputError
-from flows.promotion import Decision
 from flows.tracking import tags
 from flows.tracking.search_runs import TrialRecord
 from flows.tracking.signature import signature_of
@@ -28,6 +27,7 @@ from flows.tracking.trial_delivery import WEIGHTS_FILE
 
 CHALLENGER = "challenger"
 CHAMPION = "champion"
+PREVIOUS = "previous"
 EXAMPLE_ROWS = 5
 
 _REQUIREMENTS = ("mlflow", "numpy", "pandas", "pydantic", "safetensors", "scipy")
@@ -147,33 +147,3 @@ def _import_path_restored() -> Iterator[None]:
         yield
     finally:
         sys.path = before
-
-
-def last_retrained_digest(tracking: Tracking, name: str) -> str | None:
-    """Return the digest of the data on which a model was last retrained to a decision, or None."""
-    try:
-        found = tracking.client().get_registered_model(name)
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return None
-        raise
-    digest: str | None = found.tags.get(tags.RETRAINED_ON)
-    return digest
-
-
-def record_decision(tracking: Tracking, challenger: RegisteredVersion, decision: Decision, digest: str) -> None:
-    """Write a decision on the challenger's version, move `champion` if it says so, and only then remember the data."""
-    client = tracking.client()
-    version = str(challenger.version)
-    client.set_model_version_tag(
-        challenger.name, version, tags.PROMOTION, "promoted" if decision.promoted else "refused"
-    )
-    client.set_model_version_tag(challenger.name, version, tags.PROMOTION_REASON, decision.reason)
-    if decision.promoted:
-        client.set_registered_model_alias(challenger.name, CHAMPION, version)
-    remember_digest(tracking, challenger.name, digest)
-
-
-def remember_digest(tracking: Tracking, name: str, digest: str) -> None:
-    """Write on a registered model which data it was last retrained on, to a decision."""
-    tracking.client().set_registered_model_tag(name, tags.RETRAINED_ON, digest)

@@ -1,32 +1,22 @@
 """The winner in the registry: versions, aliases and decisions."""
 
 import sys
-from typing import Any
 
-import numpy as np
 import pytest
 
 from flows.data.store import Dataset
 from flows.errors import InputError
-from flows.parameters import PromotionParameters
-from flows.promotion import decide
 from flows.tracking import tags
+from flows.tracking.decisions import last_decision
 from flows.tracking.registry import (
     RegisteredVersion,
     check_model_name,
-    last_retrained_digest,
     load_registered,
-    record_decision,
     register_winner,
     version_by_alias,
 )
 from flows.tracking.store import Tracking
 from tests.flows.conftest import winner_on
-
-
-def promotion(promoted: bool) -> Any:
-    good, bad = np.ones(50), np.zeros(50)
-    return decide("classification", good if promoted else bad, bad, None, PromotionParameters())
 
 
 def test_a_trial_registered_twice_is_one_version(wine: Dataset, tracking: Tracking) -> None:
@@ -76,28 +66,7 @@ def test_a_model_that_was_loaded_leaves_the_import_path_alone(wine: Dataset, tra
 
 def test_an_alias_of_a_model_that_is_not_there_is_none(tracking: Tracking) -> None:
     assert version_by_alias(tracking, "nobody", "champion") is None
-    assert last_retrained_digest(tracking, "nobody") is None
-
-
-def test_a_promotion_moves_the_champion_and_remembers_the_data(wine: Dataset, tracking: Tracking) -> None:
-    version = register_winner(tracking, winner_on(wine, tracking), wine, "wine")
-
-    record_decision(tracking, version, promotion(True), "digest-1")
-
-    assert version_by_alias(tracking, "wine", "champion") == version
-    assert last_retrained_digest(tracking, "wine") == "digest-1"
-
-
-def test_a_refusal_leaves_the_champion_and_remembers_the_data(wine: Dataset, tracking: Tracking) -> None:
-    champion = register_winner(tracking, winner_on(wine, tracking), wine, "wine")
-    record_decision(tracking, champion, promotion(True), "digest-1")
-    challenger = register_winner(tracking, winner_on(wine, tracking, seed=1), wine, "wine")
-
-    record_decision(tracking, challenger, promotion(False), "digest-2")
-
-    assert version_by_alias(tracking, "wine", "champion") == champion
-    assert last_retrained_digest(tracking, "wine") == "digest-2"
-    assert tracking.client().get_model_version("wine", "2").tags[tags.PROMOTION] == "refused"
+    assert last_decision(tracking, "nobody") is None
 
 
 @pytest.mark.parametrize("name", ["ada's wine", 'the "good" wine', "wine 2.0", "vin rosé"])
