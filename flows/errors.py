@@ -49,6 +49,10 @@ class ServicesError(InputError):
     """`backprop up` cannot start, or not beside what runs already; the message says what to change."""
 
 
+class RetrainingRunningError(InputError):
+    """The same model is being retrained by another process, or on another machine."""
+
+
 class DiskFullError(InputError):
     """There is no space left for a checkpoint, for weights or for MLflow's database; nothing finished is lost."""
 

@@ -1,35 +1,58 @@
 """The `retrain` flow: on a schedule, train again if the data changed, and promote only what is better."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
-import numpy as np
-from prefect import flow, task
+from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
-from prefect.states import Completed
+from prefect.states import Cancelled, Completed
 from pydantic import BaseModel, ConfigDict
 
+from flows.challengers import challengers
 from flows.data.drift import DriftParameters
+from flows.data.root import open_root
+from flows.data.sources import open_source
 from flows.data.splitting import SplitParameters
-from flows.data.store import DatasetReference, open_dataset, raw_test_rows
+from flows.data.store import Dataset, open_dataset
+from flows.decision_report import DecisionReport, description, markdown
 from flows.drift_check import drift_since
-from flows.errors import RunFailedError, TableError
-from flows.parameters import ComputeParameters, PromotionParameters, TaskChoice, TrainParameters
-from flows.promotion import Decision, baseline_prediction, decide, score_rows
-from flows.tracking.data_reports import record_stop
-from flows.tracking.registry import (
-    CHAMPION,
-    RegisteredVersion,
-    check_model_name,
-    last_retrained_digest,
-    load_registered,
-    record_decision,
-    remember_digest,
-    version_by_alias,
+from flows.errors import RetrainingRunningError
+from flows.form import DataAddress, TargetColumns, choice_or_text
+from flows.judgement import check_promotion, judge
+from flows.one_at_a_time import OneAtATime
+from flows.parameters import (
+    AUTO,
+    AroundParameters,
+    ComputeParameters,
+    PromotionParameters,
+    TaskChoice,
+    TrainParameters,
 )
+from flows.promotion import Decision
+from flows.promotion_events import emit_decision, payload_of
+from flows.spaces import bundled_spaces
+from flows.tracking.data_reports import record_stop
+from flows.tracking.decision_files import log_decision
+from flows.tracking.decisions import (
+    LastDecision,
+    Pending,
+    carry_out,
+    finish_pending,
+    last_decision,
+    remember,
+    settle_previous,
+)
+from flows.tracking.registry import CHAMPION, PREVIOUS, RegisteredVersion, check_model_name, version_by_alias
 from flows.tracking.store import Tracking, open_tracking
-from flows.train import TrainReport, ingest_for, train_on
+from flows.train import Candidates, TrainReport, candidates_of, ingest_for, train_on
+from flows.trials import canonical_digest
+
+End = Literal["Unchanged", "Drifted", "Promoted", "Refused"]
+
+SpaceOfRetraining = Annotated[str, choice_or_text([AUTO, *bundled_spaces()], "file")]
+"""`AUTO`, a bundled name or the path of a YAML file, as the flow's parameter."""
 
 
 class RetrainReport(BaseModel):
@@ -37,22 +60,55 @@ class RetrainReport(BaseModel):
 
     Attributes
     ----------
-    champion : RegisteredVersion
-        The champion now.
+    state : str
+        What it ended as.
+    reason : str
+        Why, in one sentence.
+    challenger : RegisteredVersion or None
+        The winner of the search, if there was one.
+    champion, previous : RegisteredVersion or None
+        What the aliases point at now.
+    train : TrainReport or None
+        The search, if there was one.
+    decision : Decision or None
+        How challenger and champion compare, if they were compared.
+    warm_start : str or None
+        The version whose weights one of the trials began with.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    train: TrainReport
-    decision: Decision
-    champion: RegisteredVersion | None
+    model: str
+    state: End
+    reason: str
+    challenger: RegisteredVersion | None = None
+    champion: RegisteredVersion | None = None
+    previous: RegisteredVersion | None = None
+    train: TrainReport | None = None
+    decision: Decision | None = None
+    warm_start: str | None = None
+
+
+class Request(BaseModel):
+    """What a retraining was asked for besides its data: when it changes, the same data is retrained on."""
+
+    model_config = ConfigDict(frozen=True)
+
+    space: dict[str, Any]
+    warm_start: bool
+    promotion: PromotionParameters
+
+    @property
+    def digest(self) -> str:
+        """What is the same for the same request, 64 hexadecimal digits."""
+        return canonical_digest(self.model_dump(mode="json"))
 
 
 @flow(name="retrain", flow_run_name="retrain {data} on {space}", persist_result=False)
 def retrain(
-    data: str = "digits",
-    target: str | tuple[str, ...] | None = None,
-    space: str = "quick",
+    data: DataAddress = "digits",
+    target: TargetColumns = None,
+    space: SpaceOfRetraining = AUTO,
     task: TaskChoice = "auto",
     preparation: str | None = None,
     experiment: str | None = None,
@@ -62,16 +118,19 @@ def retrain(
     promotion: PromotionParameters = PromotionParameters(),  # noqa: B008 - immutable
     drift: DriftParameters = DriftParameters(),  # noqa: B008 - immutable
     datasets: str = "datasets",
+    around: AroundParameters = AroundParameters(),  # noqa: B008 - immutable
+    warm_start: bool = True,
 ) -> State[Any]:
     """Train again if the data changed since the last time, and move @champion if the challenger is better.
 
-    Ends in one of four named states: Unchanged, Drifted, Promoted or Refused. Drifted says that the data moved so far
-    from what the model was last retrained on that a person should look before anything is trained; the champion stays.
+    Ends in one of five named states: Unchanged, Drifted, Promoted, Refused or Busy. Drifted says that the data moved so
+    far from what the model was last retrained on that a person should look before anything is trained; Busy, that
+    another retraining of the same model runs. In both the champion stays.
 
     Args:
         data: A built-in data set, a file, a directory, or what docs/sources lists
         target: Target column, or a list of them; none where the source brings its own
-        space: A bundled search space or a YAML file
+        space: auto (around the champion's hyperparameters), a bundled search space or a YAML file
         task: What to predict; auto decides by the target's values
         preparation: YAML file of the preparation; written if there is none, and followed if there is
         experiment: MLflow experiment; the dataset's name if empty
@@ -81,7 +140,10 @@ def retrain(
         promotion: When a challenger replaces the champion
         drift: How far the data may move before a retraining stops
         datasets: Where the prepared datasets are: a directory, or a URL such as s3://bucket/datasets
+        around: Which hyperparameters are tried around those of the champion, where the space is auto
+        warm_start: Whether one of the trials goes on from the champion's weights
     """
+    named = None if space == AUTO else candidates_of(space)
     parameters = TrainParameters(
         data=data,
         target=target,
@@ -94,84 +156,174 @@ def retrain(
         compute=compute,
         datasets=datasets,
     )
-    ingested = ingest_for(parameters)
-    dataset = ingested.dataset
-    name = parameters.model_for(dataset.name)
-    check_model_name(name)
-    tracking = open_tracking(parameters.experiment_for(dataset.name))
-    last = last_retrained_digest(tracking, name)
-    if last == dataset.digest:
-        message = f"the data is unchanged since the last retraining of {name!r} (digest {dataset.digest[:12]})"
-        get_run_logger().info("Ends early: %s", message)
-        return Completed(name="Unchanged", message=message)
-
-    moved = drift_since(last, dataset, drift)
-    if moved is not None and moved.drifted and drift.stop:
-        record_stop(tracking, open_dataset(dataset), moved)
-        get_run_logger().warning("Stops: %s", moved.summary)
-        return Completed(name="Drifted", message=f"{moved.summary}; if that is right, retrain once with drift.stop off")
-
-    report = train_on(ingested, parameters, moved)
-    champion = version_by_alias(tracking, name, CHAMPION)
-    if champion == report.registered:
-        # The data went back to what the champion was trained on: there is nothing to judge.
-        remember_digest(tracking, name, dataset.digest)
-        return Completed(name="Refused", message="the winner of the search is the champion itself, which stands")
-    decision = judge(tracking, dataset, report.registered, champion, promotion)
-    record_decision(tracking, report.registered, decision, dataset.digest)
-    _publish(report.registered, champion, decision)
-    return Completed(
-        name="Promoted" if decision.promoted else "Refused",
-        message=decision.reason,
-        data=RetrainReport(
-            train=report, decision=decision, champion=report.registered if decision.promoted else champion
-        ),
-    )
-
-
-@task(name="judge-challenger", persist_result=False)
-def judge(
-    tracking: Tracking,
-    dataset: DatasetReference,
-    challenger: RegisteredVersion,
-    champion: RegisteredVersion | None,
-    promotion: PromotionParameters,
-) -> Decision:
-    """Measure challenger, champion and baseline on the same raw test rows, and decide."""
-    opened = open_dataset(dataset)
-    preparation = opened.preparation
-    rows = raw_test_rows(opened)
-    target = rows[list(preparation.targets)]
-    rows = rows.drop(columns=target.columns)
-    constant = baseline_prediction(preparation, np.asarray(opened.train.target), len(rows))
-
-    def scored(version: RegisteredVersion) -> np.ndarray:
-        try:
-            return score_rows(preparation, target, load_registered(tracking, version).predict(None, rows))
-        except TableError as error:
-            raise RunFailedError(
-                f"{version.name} version {version.version} cannot be measured on this data: {error}; "
-                f"train under another model name, or take the alias {CHAMPION} off that version"
-            ) from error
-
-    return decide(
-        opened.task,
-        challenger=scored(challenger),
-        baseline=score_rows(preparation, target, constant),
-        champion=None if champion is None else scored(champion),
+    request = Request(
+        space=around.model_dump(mode="json") if named is None else named.space.asked(),
+        warm_start=warm_start,
         promotion=promotion,
     )
+    source = open_source(data).name
+    name = parameters.model_for(source)
+    check_model_name(name)
+    tracking = open_tracking(parameters.experiment_for(source))
+    model_retraining = _Retraining(tracking, name, request.digest)
+    try:
+        with OneAtATime(open_root(datasets), name):
+            model_retraining.finish_what_was_decided()
+            ingested = ingest_for(parameters, None if named is None else named.space.folds)
+            dataset = open_dataset(ingested.dataset)
+            check_promotion(promotion, dataset)
+            ended_early = model_retraining.is_decided(dataset.reference.digest)
+            if ended_early is not None:
+                return ended_early
+
+            last, champion = last_decision(tracking, name), version_by_alias(tracking, name, CHAMPION)
+            moved = drift_since(None if last is None else last.digest, dataset.reference, drift)
+            if moved is not None and moved.drifted and drift.stop:
+                record_stop(tracking, dataset, moved)
+                get_run_logger().warning("Stops: %s", moved.summary)
+                return model_retraining.end(
+                    "Drifted", f"{moved.summary}; if that is right, retrain once with drift.stop off"
+                )
+
+            candidates = challengers(tracking, dataset, champion, named, around, warm_start)
+            _tell(candidates)
+            found = train_on(ingested, parameters, candidates, moved)
+            if champion == found.registered:
+                # The data went back to what the champion was trained on: there is nothing to judge.
+                return model_retraining.keep_champion(dataset.reference.digest, found)
+            decision = judge(tracking, dataset.reference, found.registered, champion, promotion)
+            return model_retraining.carry_out(decision, champion, dataset, candidates, found)
+    except RetrainingRunningError as busy:
+        get_run_logger().warning("Does not start: %s", busy)
+        return Cancelled(name="Busy", message=str(busy))
 
 
-def _publish(challenger: RegisteredVersion, champion: RegisteredVersion | None, decision: Decision) -> None:
+def _tell(candidates: Candidates) -> None:
+    start, skipped = candidates.warm_start, candidates.skipped
+    begins = f"; one trial goes on from {start.version}" if start else f"; no warm start: {skipped}" if skipped else ""
+    get_run_logger().info("Searches %s%s", candidates.name, begins)
+
+
+@dataclass
+class _Retraining:
+    """A retraining of a model, at whose every end the registry says what was decided and on what."""
+
+    tracking: Tracking
+    name: str
+    request: str
+    _finished: Pending | None = None
+
+    def finish_what_was_decided(self) -> None:
+        """Carry out a promotion over which an earlier retraining died."""
+        pending = finish_pending(self.tracking, self.name)
+        if pending is not None:
+            get_run_logger().warning("Finishes the promotion of version %d, which was broken off", pending.version)
+            emit_decision(RegisteredVersion(name=self.name, version=pending.version), True, pending.told)
+            self._remember(pending.digest, pending.version, pending.request)
+            self._finished = pending
+        settle_previous(self.tracking, self.name)
+
+    def is_decided(self, digest: str) -> State[Any] | None:
+        """Return the end of a retraining on data that was decided on; None if there is something to do."""
+        champion = version_by_alias(self.tracking, self.name, CHAMPION)
+        if self._finished is not None and (self._finished.digest, self._finished.request) == (digest, self.request):
+            reason = str(self._finished.told.get("reason", "promoted"))
+            challenger = RegisteredVersion(name=self.name, version=self._finished.version)
+            return self.end("Promoted", reason, challenger=challenger)
+        last = last_decision(self.tracking, self.name)
+        if last is None or last.digest != digest:
+            return None
+        if last.request != self.request:
+            get_run_logger().info("The data is unchanged, and what is asked for is not: it is retrained on again")
+            return None
+        if champion is None and last.champion is not None:
+            get_run_logger().info("The data is unchanged, and its champion is gone: it is retrained on again")
+            return None
+        moved = "" if champion is None else self._moved_since(champion, last)
+        message = f"the data is unchanged since the last retraining of {self.name!r} (digest {digest[:12]}){moved}"
+        get_run_logger().info("Ends early: %s", message)
+        return self.end("Unchanged", message)
+
+    def _moved_since(self, champion: RegisteredVersion, last: LastDecision) -> str:
+        """Say that a person has moved the champion since; that is how it stays until there is other data."""
+        if champion.version == last.champion:
+            return ""
+        decided = "none" if last.champion is None else f"version {last.champion}"
+        return f"; the champion, version {champion.version}, was set by hand and stays: the retraining left {decided}"
+
+    def keep_champion(self, digest: str, found: TrainReport) -> State[Any]:
+        """End with the champion as it is, because it is the best of the search itself."""
+        reason = "the winner of the search is the champion itself, which stands"
+        nothing = dict.fromkeys(("metric", "challenger", "champion", "gain", "interval"))
+        emit_decision(found.registered, False, {"reason": reason, **nothing})
+        self._remember(digest, found.registered.version)
+        return self.end("Refused", reason, challenger=found.registered, train=found)
+
+    def carry_out(
+        self,
+        decision: Decision,
+        champion: RegisteredVersion | None,
+        dataset: Dataset,
+        candidates: Candidates,
+        found: TrainReport,
+    ) -> State[Any]:
+        """Write a decision where people look for it, move the aliases if it says so, and remember the data last."""
+        challenger, digest = found.registered, dataset.reference.digest
+        report = DecisionReport(
+            decision=decision,
+            challenger=challenger,
+            champion=champion,
+            data=f"{dataset.uri} (digest {digest[:12]}, {dataset.rows['test']:,} test rows)",
+            search=_searched(candidates, found),
+        )
+        log_decision(found.run, report)
+        told = payload_of(decision)
+
+        def tell() -> None:
+            _publish(report)
+            emit_decision(challenger, decision.promoted, told)
+
+        pending = Pending(
+            version=challenger.version,
+            replaces=None if champion is None else champion.version,
+            digest=digest,
+            request=self.request,
+            told=told,
+        )
+        carry_out(self.tracking, challenger, champion, decision, pending, description(report), tell)
+        return self.end(
+            "Promoted" if decision.promoted else "Refused",
+            decision.reason,
+            challenger=challenger,
+            train=found,
+            decision=decision,
+            warm_start=candidates.warm_start.version if candidates.warm_start else None,
+        )
+
+    def end(self, state: End, reason: str, **more: Any) -> State[Any]:
+        """Return a named state with the report of the retraining."""
+        champion, previous = (version_by_alias(self.tracking, self.name, alias) for alias in (CHAMPION, PREVIOUS))
+        report = RetrainReport(
+            model=self.name, state=state, reason=reason, champion=champion, previous=previous, **more
+        )
+        return Completed(name=state, message=reason, data=report)
+
+    def _remember(self, digest: str, champion: int | None, request: str | None = None) -> None:
+        last = LastDecision(digest=digest, request=request or self.request, champion=champion)
+        remember(self.tracking, self.name, last)
+
+
+def _searched(candidates: Candidates, found: TrainReport) -> str:
+    """Say what was searched, what it began with, and what won."""
+    start, skipped = candidates.warm_start, candidates.skipped
+    begins = f", one of them on from {start.version}" if start else f", no warm start: {skipped}" if skipped else ""
+    return f"{candidates.name}: {found.outcome.trials} trials{begins}; the winner is {found.selection.winner.name}"
+
+
+def _publish(report: DecisionReport) -> None:
     """Put the decision on the Prefect run page."""
-    before = f"version {champion.version}" if champion else "none"
     create_markdown_artifact(
         key="promotion",
-        description=f"Whether the challenger of {challenger.name} was promoted",
-        markdown=(
-            f"# {challenger.name}: {'promoted' if decision.promoted else 'refused'}\n\n"
-            f"{decision.reason}.\n\n"
-            f"| | version |\n|---|---|\n| challenger | {challenger.version} |\n| champion before | {before} |\n"
-        ),
+        description=f"Whether the challenger of {report.challenger.name} was promoted",
+        markdown=markdown(report),
     )

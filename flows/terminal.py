@@ -91,7 +91,7 @@ def run_train(parameters: TrainParameters, console: Console, server: TemporarySe
 
 def summary(report: TrainReport, total_seconds: float) -> list[str]:
     """Return the lines below the leaderboard."""
-    return [*_trials(report), _registered(report), _cost(report, total_seconds), _open_mlflow(report.run.tracking.uri)]
+    return [*_trials(report), _registered(report), _cost(report, total_seconds), open_mlflow(report.run.tracking.uri)]
 
 
 def _trials(report: TrainReport) -> list[str]:
@@ -142,7 +142,7 @@ def _cost(report: TrainReport, total_seconds: float) -> str:
     )
 
 
-def _open_mlflow(uri: str) -> str:
+def open_mlflow(uri: str) -> str:
     """Return the one command that opens the MLflow UI on the store that was written."""
     if uri.startswith("http"):
         return f"Compare the runs: open [bold]{uri}[/bold]"

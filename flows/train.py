@@ -1,27 +1,32 @@
 """The `train` flow: ingest, search, select, register. The main job of the project."""
 
 import time
+from dataclasses import dataclass
 
 from mlflow.entities import Metric
 from prefect import flow, task
 from pydantic import BaseModel, ConfigDict
 
+from backprop import Architecture, Parameters
 from flows.compute.clusters import task_runner
+from flows.compute.start_weights import StartWeights
 from flows.configurations import configurations
 from flows.data.drift import DriftReport
 from flows.data.splitting import SplitParameters
 from flows.data.store import DatasetReference, open_dataset
 from flows.form import DataAddress, TargetColumns
 from flows.ingest import Ingested, ingest
-from flows.parameters import ComputeParameters, TaskChoice, TrainParameters
+from flows.parameters import ComputeParameters, Space, TaskChoice, TrainParameters
 from flows.search import SearchOutcome, search
 from flows.select import Selection, select
 from flows.spaces import SpaceName, load_space
+from flows.tracking import tags
 from flows.tracking.data_reports import log_drift, log_validation
 from flows.tracking.registry import RegisteredVersion, check_model_name, register_winner
 from flows.tracking.search_runs import SearchRun, TrialRecord, log_command, search_run
 from flows.tracking.store import Tracking, open_tracking
 from flows.train_command import train_command
+from flows.trials import WarmStart
 
 
 class TrainReport(BaseModel):
@@ -82,16 +87,38 @@ def train(
         compute=compute,
         datasets=datasets,
     )
-    return train_on(ingest_for(parameters), parameters)
+    candidates = candidates_of(parameters.space)
+    return train_on(ingest_for(parameters, candidates.space.folds), parameters, candidates)
 
 
-def ingest_for(parameters: TrainParameters) -> Ingested:
-    """Ingest what the parameters name, with the folds that the space asks for.
+@dataclass(frozen=True)
+class Candidates:
+    """What a search trains: a space, and perhaps a trial that begins with the weights of a registered version.
 
-    A space that is not valid is found before the data is read.
+    Attributes
+    ----------
+    name : str
+        What the space is called.
+    skipped : str or None
+        Why there is no warm start where one was wanted.
     """
-    space = load_space(parameters.space)
-    configurations(space)
+
+    name: str
+    space: Space
+    warm_start: WarmStart | None = None
+    weights: tuple[Architecture, Parameters] | None = None
+    skipped: str | None = None
+
+
+def candidates_of(space: str) -> Candidates:
+    """Return what a bundled space or a YAML file asks for; a SpaceError if it is not valid."""
+    loaded = load_space(space)
+    configurations(loaded)
+    return Candidates(space, loaded)
+
+
+def ingest_for(parameters: TrainParameters, folds: int | None) -> Ingested:
+    """Ingest what the parameters name, with the folds that the space asks for."""
     return ingest(
         data=parameters.data,
         target=parameters.targets or None,
@@ -99,34 +126,39 @@ def ingest_for(parameters: TrainParameters) -> Ingested:
         preparation=parameters.preparation,
         split=parameters.split,
         datasets=parameters.datasets,
-        folds=space.folds,
+        folds=folds,
     )
 
 
-def train_on(ingested: Ingested, parameters: TrainParameters, drift: DriftReport | None = None) -> TrainReport:
+def train_on(
+    ingested: Ingested, parameters: TrainParameters, candidates: Candidates, drift: DriftReport | None = None
+) -> TrainReport:
     """Search on an ingested dataset, select the winner and register it: what `train` and `retrain` share.
 
     What was found in the data is logged on the run of the search, with the drift that was measured, if any.
     """
     dataset = ingested.dataset
-    space = load_space(parameters.space)
+    space, warm_start = candidates.space, candidates.warm_start
     opened = open_dataset(dataset)
     name = parameters.model_for(dataset.name)
     check_model_name(name)
     tracking = open_tracking(parameters.experiment_for(dataset.name), one_machine=parameters.compute.is_local)
     seconds = {}
-    with search_run(tracking, opened, parameters.space, space) as run:
+    with search_run(tracking, opened, candidates.name, space, warm_start) as run:
         log_command(run, train_command(parameters, opened.uri))
         log_validation(run, ingested.report)
+        _begin_warm(run, dataset, candidates)
         if drift is not None:
             log_drift(tracking, run.run_id, drift)
         started = time.monotonic()
         runner = task_runner(parameters.compute)
-        outcome = search.with_options(task_runner=runner)(dataset, space, run, parameters.compute, ingested.folds)
+        outcome = search.with_options(task_runner=runner)(
+            dataset, space, run, parameters.compute, ingested.folds, warm_start
+        )
         seconds["search"] = time.monotonic() - started
 
         started = time.monotonic()
-        selection = select(dataset, space, outcome.end, run, ingested.folds)
+        selection = select(dataset, space, outcome.end, run, ingested.folds, warm_start)
         registered = register(tracking, selection.winner, dataset, name)
         seconds["select"] = time.monotonic() - started
         if outcome.stacks:
@@ -145,6 +177,16 @@ def train_on(ingested: Ingested, parameters: TrainParameters, drift: DriftReport
 def register(tracking: Tracking, winner: TrialRecord, dataset: DatasetReference, name: str) -> RegisteredVersion:
     """Register the winner with its preparation, as `@challenger`."""
     return register_winner(tracking, winner, open_dataset(dataset), name)
+
+
+def _begin_warm(run: SearchRun, dataset: DatasetReference, candidates: Candidates) -> None:
+    """Put the weights of a warm start where workers find them, and say on the run what it begins with, or why not."""
+    client = run.tracking.client()
+    if candidates.skipped is not None:
+        client.set_tag(run.run_id, tags.WARM_START_SKIPPED, candidates.skipped[:500])
+    if candidates.warm_start is not None and candidates.weights is not None:
+        client.set_tag(run.run_id, tags.WARM_START, candidates.warm_start.version)
+        StartWeights(dataset, run).save(candidates.warm_start.digest, *candidates.weights)
 
 
 def _log_cost(run: SearchRun, outcome: SearchOutcome, seconds: dict[str, float]) -> None:

@@ -2,14 +2,15 @@
 
 import shlex
 
-from flows.parameters import TrainParameters
+from flows.parameters import AUTO, TrainParameters
 
 
 def train_command(parameters: TrainParameters, uri: str) -> str:
     """Return the command that ingests the same data and trains the same space, quoted for a shell.
 
     It has the options that are not as they are anyway, but for those of where to train, which change no number. An
-    address stands in it as `uri`, the dataset's, which has no password.
+    address stands in it as `uri`, the dataset's, which has no password. A space around a champion is one that only
+    `backprop retrain` knows.
     """
     default = TrainParameters(data=parameters.data)
     split, default_split = parameters.split, default.split
@@ -29,4 +30,5 @@ def train_command(parameters: TrainParameters, uri: str) -> str:
         ("--datasets", parameters.datasets, default.datasets),
     ]
     options = [(name, str(value)) for name, value, usual in given if value != usual]
-    return shlex.join(["backprop", "train", *(part for option in options for part in option)])
+    command = "retrain" if parameters.space == AUTO else "train"
+    return shlex.join(["backprop", command, *(part for option in options for part in option)])

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from backprop import __version__
-from flows.cli import data, evaluate, explain, export, reproduce, score, space, train, up
+from flows.cli import data, evaluate, explain, export, reproduce, retrain, rollback, score, space, train, up
 from flows.cli.exits import console
 from flows.cli.options import HELP_OPTIONS
 
@@ -17,6 +17,8 @@ app = typer.Typer(
     context_settings=HELP_OPTIONS,
 )
 app.add_typer(train.app)
+app.add_typer(retrain.app)
+app.add_typer(rollback.app)
 app.add_typer(reproduce.app)
 app.add_typer(evaluate.app)
 app.add_typer(score.app)

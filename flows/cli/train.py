@@ -103,7 +103,7 @@ def train(
                 "stack_seconds": stack_seconds,
             },
         )
-        _check_early(parameters)
+        check_early(parameters)
         settle_settings(verbose)
         # Bad usage has been answered by now. What takes seconds to start does so while this process imports.
         from flows.compute.temporary_server import TemporaryServer
@@ -118,7 +118,7 @@ def train(
             run_train(parameters, console, server)
 
 
-def _check_early(parameters: TrainParameters) -> None:
+def check_early(parameters: TrainParameters) -> None:
     """Find at once what would otherwise be found after Prefect has started."""
     from flows.data.declarations import read_own_plan
     from flows.data.root import open_root

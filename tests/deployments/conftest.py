@@ -122,6 +122,13 @@ class House:
         found = self._http.post(f"{self.api}/flow_runs/filter", json=body).raise_for_status().json()
         return [run for run in found if run["auto_scheduled"]]
 
+    def events(self, prefix: str) -> list[dict[str, Any]]:
+        """Return the events whose names begin so, the oldest first."""
+        asked = {"filter": {"event": {"prefix": [prefix]}, "order": "ASC"}, "limit": 50}
+        answer = self._http.post(f"{self.api}/events/filter", json=asked).raise_for_status()
+        found: list[dict[str, Any]] = answer.json()["events"]
+        return found
+
     def deployment(self, name: str) -> dict[str, Any]:
         """Return what the server holds of a deployment."""
         return self.get(f"deployments/name/{name}")

@@ -138,6 +138,21 @@ def test_the_decision_is_on_the_page_of_the_run(house: "House", nights: Nights) 
     assert nights.shuffled_labels.state["message"] in found["data"]
 
 
+def test_every_decision_is_an_event_that_an_automation_can_listen_to(house: "House", nights: Nights) -> None:
+    found = house.events("backprop.model.")
+
+    assert [(event["event"], event["resource"]["backprop.version"]) for event in found] == [
+        ("backprop.model.promoted", "1"),
+        ("backprop.model.promoted", "2"),
+        ("backprop.model.refused", "3"),
+    ]
+    last = found[-1]
+    assert last["resource"]["prefect.resource.id"] == f"backprop.model.{MODEL}"
+    assert last["payload"]["reason"] == nights.shuffled_labels.state["message"]
+    assert last["payload"]["gain"] < 0
+    assert "flow-run" in {related.get("prefect.resource.role") for related in last["related"]}
+
+
 def test_retrain_has_a_schedule_that_somebody_must_switch_on(house: "House") -> None:
     (entry,) = house.deployment("retrain/default")["schedules"]
 
