@@ -104,10 +104,10 @@ class RealDistribution(ChoiceDistribution[Number], Generic[Number]):
         """Return a number of the range, or one of the values."""
         if self.uniform is not None:
             low, high = self.uniform
-            return _readable(low + (high - low) * u, low, high)
+            return readable_number(low + (high - low) * u, low, high)
         if self.log_uniform is not None:
             low, high = self.log_uniform
-            return _readable(low ** (1 - u) * high**u, low, high)
+            return readable_number(low ** (1 - u) * high**u, low, high)
         return super().at(u)
 
 
@@ -122,6 +122,6 @@ def _place(u: float, count: int) -> int:
     return min(math.floor(u * count), count - 1)
 
 
-def _readable(value: float, low: float, high: float) -> float:
+def readable_number(value: float, low: float, high: float) -> float:
     """Round to what is shown of a number; an end that has more digits is not crossed."""
     return min(max(float(f"{value:.{SIGNIFICANT_DIGITS}g}"), low), high)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from mlflow import MlflowClient
 from pydantic import BaseModel, ConfigDict
 
+from flows.configurations import configurations
 from flows.data.catalogue import entry_of
 from flows.data.digest import fold_digest
 from flows.data.root import open_root
@@ -12,6 +13,7 @@ from flows.data.shape import DatasetShape, dataset_shape
 from flows.data.store import DatasetReference, open_dataset
 from flows.parameters import Hyperparameters, Space, TrainParameters
 from flows.tracking import tags
+from flows.tracking.asked_trials import asked_trials
 from flows.tracking.outages import passes
 from flows.tracking.search_runs import SearchRun, find_run, finished_trials, search_key
 from flows.tracking.store import Tracking, existing_store
@@ -43,7 +45,9 @@ def finished_before(
     if uri is None:
         return None
     name = parameters.experiment_for(shape.name)
-    before = FinishedBefore(finished=None, trials=len(trials) * (space.folds or 1), experiment=name, uri=uri)
+    to_come = space.optuna.count * space.seeds if space.optuna is not None else 0
+    every = (len(trials) + to_come) * (space.folds or 1)
+    before = FinishedBefore(finished=None, trials=every, experiment=name, uri=uri)
     try:
         experiment = MlflowClient(tracking_uri=uri).get_experiment_by_name(name)
         if experiment is None:
@@ -61,6 +65,8 @@ def _count(
     tracking: Tracking, datasets: str, space: Space, shape: DatasetShape, trials: Sequence[Hyperparameters]
 ) -> int:
     search = _search_of(tracking, datasets, space, shape)
+    if space.optuna is not None and search is not None:
+        trials = [seeded for seeds in configurations(space, asked_trials(search)) for seeded in seeds]
     finished = 0
     for one in _trained_on(datasets, space, shape):
         found = finished_trials(tracking, one.digest, search)

@@ -243,6 +243,46 @@ class RandomTrials(Strict):
         return value
 
 
+class OptunaTrials(RandomTrials):
+    """Trials that Optuna asks for, a batch at a time, from what those before them reached; the same fields as a draw.
+
+    Its sampler is TPE (Bergstra et al., "Algorithms for hyper-parameter optimization", NeurIPS 2011).
+    """
+
+    count: int = Field(ge=2, le=100_000, description="How many trials are asked for; those that are equal are one")
+    seed: Seed = Field(default=0, description="Of Optuna's sampler: the same seed and results, the same trials")
+    batch: int = Field(default=16, ge=1, description="Trials asked for at a time: they train beside each other")
+    startup: int = Field(default=10, ge=1, description="Trials to have results of before they count: drawn till then")
+
+    @property
+    def distributions(self) -> dict[str, Distribution]:
+        """The hyperparameters that are drawn, in the order of the fields."""
+        given = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: value for name, value in given.items() if isinstance(value, Distribution)}
+
+    @property
+    def batches(self) -> int:
+        """How many batches there are; the last may be smaller."""
+        return -(-self.count // self.batch)
+
+    @property
+    def at_random(self) -> int:
+        """How many trials, at least, are drawn because too little is known."""
+        return min(self.count, -(-self.startup // self.batch) * self.batch)
+
+    @model_validator(mode="after")
+    def _learns(self) -> Self:
+        if not self.distributions:
+            raise ValueError("every hyperparameter has one value; give at least one a distribution")
+        if self.at_random == self.count:
+            raise ValueError(
+                f"all {self.count} trials would be drawn at random, since results count from batch "
+                f"{-(-self.startup // self.batch) + 1} on (batch: {self.batch}, startup: {self.startup}); "
+                "use a larger count, a smaller batch or startup, or `random:`"
+            )
+        return self
+
+
 class Halving(Strict):
     """Successive halving: at every rung the best go on, and the others end."""
 
@@ -269,12 +309,12 @@ class Median(Strict):
 StopRule = Annotated[Halving | Hyperband | Median, Field(discriminator="rule")]
 
 
-FORMS = ("grid", "random", "trials")
+FORMS = ("grid", "random", "trials", "optuna")
 """The ways to say which trials a space has, each a field of `Space`."""
 
 
 class Space(Strict):
-    """A search space, as a YAML file holds it: a grid, trials that are drawn, trials that are named, or several."""
+    """A search space, as a YAML file holds it: a grid, trials that are drawn, named or asked of Optuna, or several."""
 
     model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": [form]} for form in FORMS]})
 
@@ -283,6 +323,7 @@ class Space(Strict):
     trials: tuple[Hyperparameters, ...] | None = Field(
         default=None, min_length=1, description="Trials, each with all that it is made of"
     )
+    optuna: OptunaTrials | None = Field(default=None, description="Trials that Optuna asks for, batch by batch")
     folds: FoldCount | None = Field(default=None, description="Folds of a cross-validation; none if empty")
     seeds: int = Field(default=1, ge=1, le=1000, description="Trials of each configuration, its own seed and the next")
     stop: StopRule | None = Field(default=None, description="When trials end before their epochs; never if empty")
@@ -295,7 +336,7 @@ class Space(Strict):
         if isinstance(given, dict):
             space._forms = tuple(name for name in given if name in FORMS and getattr(space, name) is not None)
             if not space._forms:
-                raise ValueError("the space has no trials; start it with `grid:`, `random:` or `trials:`")
+                raise ValueError("the space has no trials; start it with `grid:`, `random:`, `trials:` or `optuna:`")
         return space
 
     @model_validator(mode="after")
@@ -305,6 +346,15 @@ class Space(Strict):
             raise ValueError(
                 f"stop compares single trials, and a configuration with {other} is judged by all of its trials: "
                 f"leave out stop or {other}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _knows_trials_that_it_deals(self) -> Self:
+        if self.optuna is not None and isinstance(self.stop, Hyperband):
+            raise ValueError(
+                "hyperband deals all trials into brackets before the first is trained, and Optuna asks for them batch "
+                "by batch: use the rule halving or median"
             )
         return self
 

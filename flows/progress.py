@@ -111,13 +111,25 @@ class ProgressCount:
     """Adds up what the workers announce and tells a listener.
 
     A stack that was tried again announces trials, and work, that it had announced before: trials count once.
+
+    Parameters
+    ----------
+    begin : SearchProgress
+        What was there before anything is announced.
+    work : float
+        Of the stacks that will announce it.
+    part : float
+        Of the search, by trials, that this work is: which the others will be is not known yet.
     """
 
-    def __init__(self, listener: ProgressListener, begin: SearchProgress, goal: Objective, work: float) -> None:
-        self._listener, self._goal, self._work = listener, goal, work
+    def __init__(
+        self, listener: ProgressListener, begin: SearchProgress, goal: Objective, work: float, part: float = 1.0
+    ) -> None:
+        self._listener, self._goal, self._work, self._part = listener, goal, work, part
         self._begin = begin
         self._started = time.monotonic()
         self._lock = threading.Lock()
+        self._floor = 0.0
         self._done = 0.0
         self._best = begin.best
         self._finished: set[str] = set()
@@ -126,6 +138,16 @@ class ProgressCount:
         self._running: set[str] = set()
         self._failed = 0
         listener.search_advanced(begin)
+
+    def go_on(self, begin: SearchProgress, work: float, part: float) -> None:
+        """Take the next work when all so far is done; ``begin`` leaves out what was announced, ``part`` does not."""
+        with self._lock:
+            self._floor, self._part = self._part, max(part, self._part)
+            self._done, self._work = 0, work
+            self._begin, self._running, self._failed = begin, set(), 0
+            if begin.best is not None and (self._best is None or self._goal.better(begin.best, self._best)):
+                self._best = begin.best
+            self._listener.search_advanced(self._now())
 
     def hear(self, event: tuple[float, dict[str, Any]]) -> None:
         """Take an event of the workers' topic."""
@@ -153,9 +175,9 @@ class ProgressCount:
                 "running": len(self._running - self._finished),
                 "pruned": begin.pruned + len(self._pruned),
                 "diverged": begin.diverged + len(self._diverged),
-                "failed": self._failed,
+                "failed": begin.failed + self._failed,
                 "best": self._best,
-                "share": self._done / self._work if self._work else 1.0,
+                "share": self._floor + (self._part - self._floor) * (self._done / self._work if self._work else 1.0),
                 "seconds": time.monotonic() - self._started,
             }
         )

@@ -1,6 +1,6 @@
 """The `search` flow: expand a space, drop what is finished, train the rest in stacks on Dask."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from uuid import uuid4
@@ -14,11 +14,12 @@ from prefect.logging import get_run_logger
 from prefect_dask.task_runners import DaskTaskRunner
 from pydantic import BaseModel, ConfigDict
 
+from flows.asking import plans
 from flows.compute.clusters import connect, expected_slots, slots, task_runner
 from flows.compute.devices import DeviceFacts, smallest_device
 from flows.compute.lease import SEARCH, Lease, LeaseFiles
 from flows.compute.paces import Paces
-from flows.compute.pruning import Pruning, deal, seen_trial
+from flows.compute.pruning import Pruning, SeenTrial, deal, seen_trial
 from flows.compute.saved_stack import SavedStacks, StackFacts
 from flows.compute.stack_runs import StackRuns
 from flows.compute.stack_training import StackAssignment, StackOutcome
@@ -27,7 +28,7 @@ from flows.compute.worker_probes import WorkerPaces
 from flows.data.store import Dataset, DatasetReference, open_dataset
 from flows.errors import RunFailedError
 from flows.parameters import ComputeParameters, Space, StopRule
-from flows.planning import SearchPlan, plan_search
+from flows.planning import SearchPlan
 from flows.progress import ProgressCount, ProgressListener, SearchProgress, progress_listener
 from flows.progress_artifact import ProgressArtifact
 from flows.ranking import Objective, objective, rank
@@ -69,6 +70,8 @@ class SearchOutcome(SearchEnd):
         Trials of the search, the refit included.
     trained : int
         Trials trained by this run of the search; the others were finished before, or failed.
+    repeated : int
+        Trials that Optuna asked for though it had asked for them before: it was told what they had reached.
     stop : StopRule or None
         The rule by which trials were pruned.
     """
@@ -76,6 +79,7 @@ class SearchOutcome(SearchEnd):
     trials: int
     trained: int
     stacks: tuple[StackOutcome, ...]
+    repeated: int = 0
     stop: StopRule | None = None
 
     @property
@@ -116,27 +120,32 @@ def search(
     if len(folds) != (space.folds or 0):
         raise ValueError(f"the space asks for {space.folds or 0} folds, and {len(folds)} were ingested")
     opened = open_dataset(dataset)
-    plan = plan_search(space, [open_dataset(fold) for fold in folds] or [opened], warm_start)
+    trained_on = [open_dataset(fold) for fold in folds] or [opened]
+    goal = objective(opened.task)
     # Two searches of one space at a time, or one after another, must not take each other's stacks for their own.
     execution = uuid4().hex[:8]
     LeaseFiles(dataset, run).take_over(execution, get_run_logger().info)
-    with Lease(dataset, run, execution, SEARCH), _scheduler_loss_explained():
+    with (
+        Lease(dataset, run, execution, SEARCH),
+        _scheduler_loss_explained(),
+        ProgressArtifact(progress_listener()) as listener,
+    ):
         # Only now does nobody else write: what was left of a search that was killed may have finished some.
-        training = _Training(
-            execution, (dataset, *folds), plan, run, compute, objective(opened.task), progress_listener(), space.stop
-        )
-        training.train(plan.trials)
+        training = _Training(execution, (dataset, *folds), run, compute, goal, listener, space.stop)
+        for plan in plans(space, trained_on, run, goal, training.finished, warm_start):
+            training.train(plan)
         refit = _refit(plan, training, opened) if folds else None
         if refit is not None:
-            training.train((*plan.trials, refit))
+            training.train(plan, refit)
     SavedStacks(dataset, run).discard_all()
-    training.listener.search_ended()
+    listener.search_ended()
     return SearchOutcome(
         trials=len(plan.trials) + (refit is not None),
         refit=None if refit is None else refit.key,
-        trained=training.trained,
+        trained=len(training.trained),
         failed=training.failed,
         stacks=tuple(training.outcomes),
+        repeated=plan.repeated,
         stop=space.stop,
     )
 
@@ -153,7 +162,6 @@ class _Training:
 
     execution: str
     datasets: tuple[DatasetReference, ...]
-    plan: SearchPlan
     run: SearchRun
     compute: ComputeParameters
     goal: Objective
@@ -161,7 +169,10 @@ class _Training:
     stop: StopRule | None
     outcomes: list[StackOutcome] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
-    trained: int = 0
+    trained: set[str] = field(default_factory=set)
+    _count: ProgressCount | None = None
+    _stacks_named: int = 0
+    _seen: dict[str, SeenTrial] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._paces = WorkerPaces(self.datasets, self.compute, self._warn)
@@ -174,21 +185,27 @@ class _Training:
         """Return the finished trials by key, those of other searches on the same datasets included."""
         return finished_on(self.run.tracking, self.datasets, search=self.run)
 
-    def train(self, trials: tuple[PlannedTrial, ...]) -> None:
-        """Train those of the search's trials so far that are not finished; one that failed just now is left alone."""
+    def train(self, plan: SearchPlan, refit: PlannedTrial | None = None) -> None:
+        """Train those of the plan's trials that are not finished, or the refit; one that failed just now is left alone.
+
+        Called again with a plan that has more trials, or with the refit, it goes on and counts on.
+        """
         found = self.finished()
+        trials = plan.trials if refit is None else (*plan.trials, refit)
         remaining = [trial for trial in trials if trial.key not in found and trial.key not in self.failed]
-        begin = self._begin(trials, found)
-        get_run_logger().info("%d trials, %d of them finished before", len(trials), begin.found_finished)
+        before = sum(trial.key in found for trial in trials)
+        get_run_logger().info("%d trials, %d of them finished before", len(trials), before)
+        to_come = plan.to_come + (len(self.datasets) > 1 and refit is None)
+        begin = self._begin(trials, found, to_come)
         if not remaining:
-            self.listener.search_advanced(begin)
+            self._go_on(begin, 0, self._part(remaining, to_come))
             return
         reopen(self.run)
         # What a search of this space left open when its process was killed, which could end nothing itself.
         end_running_trials(self.run, "KILLED", "the search that trained it was killed")
         client = connect(_runner(), self.compute, self._warn)
         facts = smallest_device(client, self.compute.device)
-        pruning = None if self.stop is None else self._pruning(self.stop, found)
+        pruning = None if self.stop is None else self._pruning(self.stop, plan, found)
         if pruning is not None:
             # A cut then parts no bracket that it need not, and a piece has all sorts of trials to compare.
             remaining.sort(key=lambda trial: (pruning.brackets[trial.key], trial.key))
@@ -196,34 +213,49 @@ class _Training:
         width = expected_slots(client, self.compute)
         paces = self._paces.of(remaining, client, slots(client), facts)
         stacks = _plan_stacks(saved, remaining, width, facts, paces, self.compute.stack_seconds)
-        assignments = self._assign(stacks, pruning, paces)
-        with ProgressArtifact(self.listener) as published:
-            count = ProgressCount(published, begin, self.goal, sum(stack.work(paces) for stack in stacks))
-            with _heard(client, assignments[0].progress_topic, count):
-                stack_runs = StackRuns(client, assignments, count.stacks_changed)
-                self.outcomes += stack_runs.to_end()
+        assignments = self._assign(stacks, plan, pruning, paces)
+        count = self._go_on(begin, sum(stack.work(paces) for stack in stacks), self._part(remaining, to_come))
+        with _heard(client, assignments[0].progress_topic, count):
+            stack_runs = StackRuns(client, assignments, count.stacks_changed)
+            self.outcomes += stack_runs.to_end()
         self.failed |= stack_runs.failed_trials
-        self.trained += len(remaining) - len(stack_runs.failed_trials)
+        self.trained |= {trial.key for trial in remaining} - stack_runs.failed_trials.keys()
 
-    def _pruning(self, rule: StopRule, found: dict[str, TrialRecord]) -> Pruning:
+    def _part(self, remaining: Sequence[PlannedTrial], to_come: int) -> float:
+        """Return the part of this run's trials that is planned: others Optuna has not asked for, or are the refit."""
+        planned = len(self.trained) + len(remaining)
+        return planned / (planned + to_come) if to_come else 1.0
+
+    def _go_on(self, begin: SearchProgress, work: float, part: float) -> ProgressCount:
+        """Count what comes now on top of what this run of the search has counted."""
+        if self._count is None:
+            self._count = ProgressCount(self.listener, begin, self.goal, work, part)
+        else:
+            self._count.go_on(begin, work, part)
+        return self._count
+
+    def _pruning(self, rule: StopRule, plan: SearchPlan, found: dict[str, TrialRecord]) -> Pruning:
         """Return what all stacks are pruned by: the rule, and what is known of trials that were finished."""
-        brackets = deal(self.plan.trials, rule)
+        brackets = deal(plan.trials, rule)
         tracking, goal = self.run.tracking, self.goal
-        earlier = (
-            seen_trial(rule, goal, bracket, metric_curves(tracking, found[key].run_id, goal.names))
-            for key, bracket in brackets.items()
-            if key in found
-        )
-        return Pruning(rule=rule, brackets=brackets, earlier=tuple(earlier))
+        finished = [key for key in brackets if key in found]
+        for key in finished:
+            if key not in self._seen:
+                curves = metric_curves(tracking, found[key].run_id, goal.names)
+                self._seen[key] = seen_trial(rule, goal, brackets[key], curves)
+        return Pruning(rule=rule, brackets=brackets, earlier=tuple(self._seen[key] for key in finished))
 
-    def _assign(self, stacks: list["_PlannedStack"], pruning: Pruning | None, paces: Paces) -> list[StackAssignment]:
+    def _assign(
+        self, stacks: list["_PlannedStack"], plan: SearchPlan, pruning: Pruning | None, paces: Paces
+    ) -> list[StackAssignment]:
         runs = unfinished_runs(self.run)
+        first, self._stacks_named = self._stacks_named, self._stacks_named + len(stacks)
         return [
             StackAssignment(
                 name=f"stack-{self.execution}-{place}" if stack.saved is None else stack.saved.name,
                 dataset=self.datasets[stack.trials[0].fold],
                 trials=tuple(stack.trials),
-                varying=self.plan.varying,
+                varying=plan.varying,
                 run=self.run,
                 device=self.compute.device,
                 execution=self.execution,
@@ -232,22 +264,23 @@ class _Training:
                 unfinished={trial.key: runs[trial.key] for trial in stack.trials if trial.key in runs},
                 paces=paces.of(stack.trials),
             )
-            for place, stack in enumerate(stacks)
+            for place, stack in enumerate(stacks, start=first)
         ]
 
-    def _begin(self, trials: tuple[PlannedTrial, ...], found: dict[str, TrialRecord]) -> SearchProgress:
-        before = [found[trial.key] for trial in trials if trial.key in found]
+    def _begin(self, trials: Sequence[PlannedTrial], found: dict[str, TrialRecord], to_come: int) -> SearchProgress:
+        """Return how far the search is, without what this run of it has trained: that is counted already."""
+        before = [found[trial.key] for trial in trials if trial.key in found and trial.key not in self.trained]
         scores = [record.metrics[self.goal.metric] for record in before if self.goal.metric in record.metrics]
         return SearchProgress(
             metric=self.goal.metric,
-            # The refit is known only when the folds are done, and counts from the start.
-            total=len(self.plan.trials) + (len(self.datasets) > 1),
+            total=len(trials) + to_come,
             found_finished=len(before),
             finished=len(before),
             pruned=sum(record.pruned_at is not None for record in before),
             diverged=sum(record.diverged_at is not None for record in before),
+            failed=len(self.failed),
             best=(max(scores) if self.goal.maximise else min(scores)) if scores else None,
-            share=0.0 if len(before) < len(trials) else 1.0,
+            share=1.0 if len(before) == len(trials) + to_come else 0.0,
         )
 
 

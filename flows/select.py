@@ -21,6 +21,7 @@ from flows.planning import plan_search
 from flows.ranking import Candidate, Objective, objective, rank
 from flows.search import SearchEnd
 from flows.tracking import tags
+from flows.tracking.asked_trials import asked_trials
 from flows.tracking.search_runs import SearchRun, TrialRecord, finished_on
 from flows.tracking.trial_delivery import WEIGHTS_FILE
 from flows.trials import HEADS, WarmStart
@@ -74,7 +75,8 @@ def select(
     goal = objective(opened.task)
     found = finished_on(run.tracking, (dataset, *folds), search=run)
     # Not from the search's outcome: thousands of keys are more than Prefect takes as parameters of a run.
-    plan = plan_search(space, [open_dataset(fold) for fold in folds] or [opened], warm_start)
+    asked = asked_trials(run) if space.optuna is not None else ()
+    plan = plan_search(space, [open_dataset(fold) for fold in folds] or [opened], asked, warm_start)
     candidates = plan.candidates(found)
     if not candidates:
         raise RunFailedError(f"every configuration has a trial that failed: {next(iter(end.failed.values()))}")

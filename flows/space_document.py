@@ -183,12 +183,12 @@ def _wanted(fault: ErrorDetails) -> str:
 def _remedy(loc: tuple[int | str, ...], otherwise: str, node: yaml.Node | None = None) -> str:
     """Say what to write where one form of a space was taken for another."""
     match loc[0], node:
-        case "random", yaml.SequenceNode():
+        case "random" | "optuna", yaml.SequenceNode():
             return "give one value, or `{choice: [...]}`"
         case "trials", yaml.SequenceNode():
             return "give one value: lists of values are for `grid:`"
         case "grid", yaml.MappingNode():
-            return "give the values: distributions are for `random:`"
+            return "give the values: distributions are for `random:` and `optuna:`"
         case "grid", None:
             return "give it a list of values"
     return otherwise

@@ -1,6 +1,7 @@
 """`backprop space show` in the terminal: trials, stacks and their cost, as tables or as JSON."""
 
 from collections.abc import Sequence
+from itertools import chain
 
 from rich.console import Console
 from rich.markup import escape
@@ -8,17 +9,17 @@ from rich.table import Table
 
 from backprop import select_backend
 from flows.compute.devices import local_device, local_workers
-from flows.compute.estimate import SearchEstimate, StackEstimate, estimate_search, paces_here
+from flows.compute.estimate import SearchEstimate, StackEstimate, estimate_search, one_after_another, paces_here
 from flows.compute.paces import Paces
 from flows.compute.probe import is_worth_it
 from flows.compute.stacking import pack
-from flows.configurations import configurations
+from flows.configurations import configurations, rounds
 from flows.data.preview import find_shape
 from flows.data.shape import DatasetShape, fold_shape
 from flows.data_terminal import print_json, readable
 from flows.durations import readable_seconds
 from flows.finished_before import FinishedBefore, finished_before
-from flows.parameters import OPTIMIZER_NUMBERS, Hyperparameters, Space, TrainParameters
+from flows.parameters import OPTIMIZER_NUMBERS, Hyperparameters, OptunaTrials, Space, TrainParameters
 from flows.spaces import load_space
 from flows.trials import PlannedTrial, plan_trial_on, widths
 
@@ -43,10 +44,9 @@ def run_show(
     trials = [seeded for seeds in configurations(asked) for seeded in seeds]
     if parameters is None:
         if as_json:
-            print_json(facts(space, trials))
+            print_json(facts(space, asked, trials))
             return
-        print_trials(console, space, trials, show_all)
-        print_more_than_trials(console, asked)
+        print_space(console, space, asked, trials, show_all)
         console.print(
             "Stacks, time and memory depend on the data: name it with --data.", soft_wrap=True, highlight=False
         )
@@ -62,38 +62,69 @@ def run_show(
     before = finished_before(parameters, asked, shape, trials) if ingested else None
     planned = [plan_trial_on(shape, trial) for trial in trials]
     trained_on = shape if asked.folds is None else fold_shape(shape, asked.folds)
-    trained = [
-        trial.model_copy(update={"fold": fold})
-        for trial in planned
-        for fold in ([0] if asked.folds is None else range(1, asked.folds + 1))
-    ]
     compute = parameters.compute
     slots = local_workers(compute)
     device = local_device(compute)
+    together = _trained_together(asked, shape)
+    trained = list(chain.from_iterable(together))
     paces = paces_here(trained, trained_on, select_backend(compute.device), device.stack_trials)
     # As the search does, which asks its workers only where it is worth it.
     asks = compute.stack_seconds is not None or is_worth_it(trained, trained_on.rows["train"])
-    stacks = pack(trained, slots, device, paces if asks else Paces(), most_seconds=compute.stack_seconds)
-    estimate = estimate_search(stacks, trained_on, slots, paces)
+    known = paces if asks else Paces()
+    packed = [pack(some, slots, device, known, most_seconds=compute.stack_seconds) for some in together]
+    estimate = one_after_another(
+        estimate_search(list(chain.from_iterable(packed)), trained_on, slots, paces), [len(stacks) for stacks in packed]
+    )
     if as_json:
         done = {"before": None if before is None else before.model_dump(mode="json")}
-        print_json(facts(space, trials, planned) | done | cost_facts(shape, ingested, estimate))
+        print_json(facts(space, asked, trials, planned) | done | cost_facts(shape, ingested, estimate))
         return
-    print_trials(console, space, trials, show_all)
-    print_more_than_trials(console, asked)
+    print_space(console, space, asked, trials, show_all)
     print_cost(console, shape, ingested, estimate, show_all)
+    if asked.optuna is not None:
+        console.print(
+            "What Optuna will ask for is not known: stacks, time and memory are of as many random draws from the same "
+            "distributions.",
+            soft_wrap=True,
+            highlight=False,
+        )
     if before is not None:
         print_finished(console, before)
 
 
-def facts(space: str, trials: Sequence[Hyperparameters], planned: Sequence[PlannedTrial] = ()) -> dict[str, object]:
-    """Return the trials as JSON has them, with their keys where the data is known."""
+def _trained_together(asked: Space, shape: DatasetShape) -> list[list[PlannedTrial]]:
+    """Return every training that a space comes to, fold by fold, by what trains beside each other."""
+    folds = [0] if asked.folds is None else range(1, asked.folds + 1)
+    return [
+        [
+            plan_trial_on(shape, seeded).model_copy(update={"fold": fold})
+            for seeds in together
+            for seeded in seeds
+            for fold in folds
+        ]
+        for together in rounds(asked)
+    ]
+
+
+def facts(
+    space: str, asked: Space, trials: Sequence[Hyperparameters], planned: Sequence[PlannedTrial] = ()
+) -> dict[str, object]:
+    """Return the trials as JSON has them, with their keys where the data is known, and what is left to Optuna."""
     keys = [{"key": trial.key} for trial in planned] or [{} for _ in trials]
     listed = [
         {**key, **trial.model_dump(mode="json", exclude_none=True), **trial.optimizer_numbers}
         for key, trial in zip(keys, trials, strict=True)
     ]
-    return {"space": space, "count": len(trials), "trials": listed}
+    if asked.optuna is None:
+        return {"space": space, "count": len(trials), "trials": listed}
+    wanted = asked.optuna
+    left = wanted.model_dump(mode="json", exclude_none=True)
+    return {
+        "space": space,
+        "count": len(trials) + wanted.count * asked.seeds,
+        "trials": listed,
+        "optuna": {"batches": wanted.batches, "at_random": wanted.at_random, **left},
+    }
 
 
 def cost_facts(shape: DatasetShape, ingested: bool, estimate: SearchEstimate) -> dict[str, object]:
@@ -102,6 +133,36 @@ def cost_facts(shape: DatasetShape, ingested: bool, estimate: SearchEstimate) ->
         "dataset": {**shape.model_dump(mode="json"), "ingested": ingested},
         "estimate": estimate.model_dump(mode="json"),
     }
+
+
+def print_space(console: Console, space: str, asked: Space, trials: Sequence[Hyperparameters], show_all: bool) -> None:
+    """Print the trials that are known, what is left to Optuna, and what makes the trainings more, or shorter."""
+    if trials:
+        print_trials(console, space, trials, show_all)
+    if asked.optuna is not None:
+        begin = "" if trials else f"Space {escape(space)}: "
+        print_wanted(console, begin, asked.optuna, asked.seeds)
+    print_more_than_trials(console, asked)
+
+
+def print_wanted(console: Console, begin: str, wanted: OptunaTrials, seeds: int) -> None:
+    """Print how many trials Optuna is asked for, and from which distributions."""
+    repeated = f", each with {seeds} seeds" if seeds > 1 else ""
+    console.print(
+        f"{begin}Optuna asks for {counted(wanted.count, 'trial')}{repeated}, in {wanted.batches} batches of at "
+        f"most {wanted.batch}: {wanted.at_random} at random, the others by what was reached before.",
+        soft_wrap=True,
+        highlight=False,
+    )
+    table = Table("", "drawn", "from")
+    for name, distribution in wanted.distributions.items():
+        [(how, values)] = distribution.model_dump(exclude_none=True).items()
+        table.add_row(name, how, (", " if how == "choice" else " to ").join(map(_text, values)))
+    console.print(table)
+    fixed = {name: getattr(wanted, name) for name in Hyperparameters.model_fields if name not in wanted.distributions}
+    fixed = {name: value for name, value in fixed.items() if value is not None} | {"seed": 0}
+    common = ", ".join(f"{name} {_text(value)}" for name, value in fixed.items())
+    console.print(f"All of them: {common}", soft_wrap=True, highlight=False)
 
 
 def print_trials(console: Console, space: str, trials: Sequence[Hyperparameters], show_all: bool) -> None:
@@ -138,9 +199,15 @@ def print_more_than_trials(console: Console, asked: Space) -> None:
 
 def values_of(trial: Hyperparameters) -> dict[str, str]:
     """Return what a trial is made of as a person reads it; nothing for a number that its optimiser does not have."""
-    values = {**trial.model_dump(exclude={"hidden", *OPTIMIZER_NUMBERS}), **trial.optimizer_numbers}
-    texts = {name: f"{value:.4g}" if isinstance(value, float) else str(value) for name, value in values.items()}
-    return {"hidden": widths(trial.hidden), **dict.fromkeys(values | dict.fromkeys(OPTIMIZER_NUMBERS), ""), **texts}
+    values = {**trial.model_dump(exclude={*OPTIMIZER_NUMBERS}), **trial.optimizer_numbers}
+    texts = {name: _text(value) for name, value in values.items()}
+    return {**dict.fromkeys(values | dict.fromkeys(OPTIMIZER_NUMBERS), ""), **texts}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        return widths(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def print_cost(console: Console, shape: DatasetShape, ingested: bool, estimate: SearchEstimate, show_all: bool) -> None:

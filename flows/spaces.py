@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
+from importlib.util import find_spec
 from itertools import chain, product
 from pathlib import Path
 from typing import Annotated, Any
@@ -51,18 +52,34 @@ def load_space(space: str) -> Space:
     return parse_space(text, path)
 
 
+def require_optuna() -> None:
+    """Check that Optuna is installed, without importing it.
+
+    Raises
+    ------
+    SpaceError
+        It is not.
+    """
+    if find_spec("optuna") is None:
+        raise SpaceError(
+            "optuna: the space leaves trials to Optuna, which is not installed; install it with "
+            "`pip install 'backprop[optuna]'`, or use `random:`"
+        )
+
+
 def expand(space: Space) -> list[Hyperparameters]:
-    """Return the trials of a space, each once, in the order of the file."""
-    return list(dict.fromkeys(chain.from_iterable(_EXPANSIONS[form](getattr(space, form)) for form in space.forms)))
+    """Return the trials of a space, each once, in the order of the file; without those that Optuna will ask for."""
+    forms = (form for form in space.forms if form in _EXPANSIONS)
+    return list(dict.fromkeys(chain.from_iterable(_EXPANSIONS[form](getattr(space, form)) for form in forms)))
 
 
 def _product(grid: Grid) -> Iterator[Hyperparameters]:
     names = list(Grid.model_fields)
     for values in product(*(getattr(grid, name) or (None,) for name in names)):
-        yield _trial(dict(zip(names, values, strict=True)))
+        yield trial_of(dict(zip(names, values, strict=True)))
 
 
-def _draws(random: RandomTrials) -> Iterator[Hyperparameters]:
+def draws(random: RandomTrials) -> Iterator[Hyperparameters]:
     """Draw every hyperparameter from a stream of its own.
 
     So more trials are the same ones and others, and another range of one hyperparameter changes no other.
@@ -74,7 +91,7 @@ def _draws(random: RandomTrials) -> Iterator[Hyperparameters]:
         if isinstance(getattr(random, name), Distribution)
     }
     for place in range(random.count):
-        yield _trial(
+        yield trial_of(
             {
                 name: getattr(random, name).at(float(chances[name][place]))
                 if name in chances
@@ -84,7 +101,7 @@ def _draws(random: RandomTrials) -> Iterator[Hyperparameters]:
         )
 
 
-def _trial(values: dict[str, Any]) -> Hyperparameters:
+def trial_of(values: dict[str, Any]) -> Hyperparameters:
     """Return the trial of these values, without the numbers that its optimiser does not have."""
     absent = set(OPTIMIZER_NUMBERS) - set(default_numbers(values["optimizer"]))
     return Hyperparameters(**{name: value for name, value in values.items() if name not in absent})
@@ -92,7 +109,7 @@ def _trial(values: dict[str, Any]) -> Hyperparameters:
 
 _EXPANSIONS: dict[str, Callable[[Any], Iterator[Hyperparameters]]] = {
     "grid": _product,
-    "random": _draws,
+    "random": draws,
     "trials": iter,
 }
 

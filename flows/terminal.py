@@ -104,6 +104,8 @@ def _trials(report: TrainReport) -> list[str]:
         before = f", {total - trained} were found finished by their key" if trained < total else ""
         first = f"Trained {trained} of {total} trials{before}{more}."
     lines = [first]
+    if repeated := report.outcome.repeated:
+        lines.append(f"{repeated} that Optuna asked for were there already: it was told what they had reached.")
     if report.outcome.refit is not None:
         lines.append("The best was trained once more on all training rows, the refit, which is tested and registered.")
     if report.outcome.stop is not None:

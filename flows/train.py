@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from backprop import Architecture, Parameters
 from flows.compute.clusters import task_runner
 from flows.compute.start_weights import StartWeights
-from flows.configurations import configurations
+from flows.configurations import check_before_data
 from flows.data.drift import DriftReport
 from flows.data.splitting import SplitParameters
 from flows.data.store import DatasetReference, open_dataset
@@ -113,7 +113,7 @@ class Candidates:
 def candidates_of(space: str) -> Candidates:
     """Return what a bundled space or a YAML file asks for; a SpaceError if it is not valid."""
     loaded = load_space(space)
-    configurations(loaded)
+    check_before_data(loaded)
     return Candidates(space, loaded)
 
 

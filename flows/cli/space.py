@@ -23,6 +23,7 @@ from flows.cli.options import (
     Validation,
     WorkerMemory,
     Workers,
+    settle_settings,
     train_parameters,
 )
 from flows.errors import InputError
@@ -70,6 +71,7 @@ def show_space(
         given = [option for option, value in about_data.items() if value]
         if data is None and given:
             raise InputError(f"{given[0]} says what is in the data, and there is none; name it with --data")
+        settle_settings(verbose=False)
         # Whether trials are finished is worth a look, and no wait for a server that is away.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")

@@ -28,7 +28,7 @@ from flows.cli.options import (
     settle_settings,
     train_parameters,
 )
-from flows.configurations import configurations
+from flows.configurations import check_before_data
 from flows.errors import SpaceError
 from flows.parameters import TrainParameters
 from flows.spaces import bundled_spaces, load_space
@@ -135,7 +135,7 @@ def check_early(parameters: TrainParameters) -> None:
 
         require_slurm()
     try:
-        configurations(load_space(parameters.space))
+        check_before_data(load_space(parameters.space))
     except SpaceError as error:
         where = "" if parameters.space in str(error) else f"{parameters.space}: "
         raise SpaceError(f"{where}{error}") from error

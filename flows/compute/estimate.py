@@ -6,6 +6,7 @@ train beside each other share the memory of the machine, which the probe has for
 
 import heapq
 from collections.abc import Sequence
+from itertools import islice
 
 from pydantic import BaseModel, ConfigDict
 
@@ -112,6 +113,19 @@ def estimate_search(
         memory_bytes=sum(sorted((stack.memory_bytes for stack in estimates), reverse=True)[:slots]),
         samples_bytes=(shape.rows["train"] + shape.rows["validation"]) * shape.inputs * shape.item_bytes,
     )
+
+
+def one_after_another(estimate: SearchEstimate, rounds: Sequence[int]) -> SearchEstimate:
+    """Return the estimate of a search whose stacks train in rounds, each begun when the one before it is over.
+
+    Parameters
+    ----------
+    rounds : sequence of int
+        How many of the stacks, in their order, each round has.
+    """
+    stacks = iter(estimate.stacks)
+    seconds = (makespan([stack.seconds for stack in islice(stacks, count)], estimate.slots) for count in rounds)
+    return estimate.model_copy(update={"seconds": sum(seconds)})
 
 
 def makespan(seconds: Sequence[float], slots: int) -> float:

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from flows.distributions import IntegerDistribution, RealDistribution
-from flows.parameters import Hyperparameters
+from flows.parameters import Hyperparameters, OptunaTrials
 from flows.space_document import parse_space
 from flows.spaces import expand
 
@@ -13,7 +13,16 @@ FILES = re.findall(r"^```yaml\n(.*?)^```$", DOCUMENT, re.MULTILINE | re.DOTALL)
 
 
 def test_every_file_shown_is_a_space():
-    assert [len(expand(parse_space(text, "docs"))) for text in FILES] == [24, 30, 3, 21, 1]
+    assert [len(expand(parse_space(text, "docs"))) for text in FILES] == [24, 30, 3, 21, 0, 1]
+
+
+def test_what_is_left_to_optuna_is_as_the_document_says():
+    [wanted] = [space.optuna for text in FILES if (space := parse_space(text, "docs")).optuna is not None]
+    defaults = OptunaTrials.model_validate({"count": 100, "hidden": [8], "learning_rate": {"uniform": [0.1, 1]}})
+
+    assert (wanted.count, wanted.batches, wanted.at_random) == (96, 6, 16)
+    assert f"`batch` ({defaults.batch})" in DOCUMENT
+    assert f"`startup` ({defaults.startup})" in DOCUMENT
 
 
 def test_every_hyperparameter_is_there_with_its_default():

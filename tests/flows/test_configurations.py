@@ -3,11 +3,12 @@
 Seeds repeat a configuration: as many trials, which differ in nothing but the seed.
 """
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from flows.configurations import configurations
+from flows.configurations import check_before_data, configurations, rounds
 from flows.errors import SpaceError
 from flows.parameters import Space
 from flows.spaces import expand, load_space
@@ -64,3 +65,53 @@ def test_seeds_of_what_lists_seeds_are_refused_in_a_line_that_says_what_to_do() 
     ) as raised:
         configurations(space(2, seed=[0, 1]))
     assert "\n" not in str(raised.value)
+
+
+OPTUNA = {
+    "count": 7,
+    "batch": 3,
+    "startup": 3,
+    "hidden": [8],
+    "learning_rate": {"uniform": [0.1, 1]},
+}
+LISTED = {"hidden": [4], "learning_rate": 0.1}
+
+
+def test_what_optuna_asked_for_comes_after_what_the_space_lists_and_once() -> None:
+    asked = Space.model_validate({"optuna": OPTUNA, "trials": [LISTED], "seeds": 2})
+    [listed] = expand(asked)
+    other = listed.model_copy(update={"learning_rate": 0.3})
+
+    found = configurations(asked, [other, listed, other])
+
+    assert [own for own, _ in found] == [listed, other]
+    assert [seeded.seed for _, seeded in found] == [1, 1]
+
+
+def test_listed_seeds_that_optuna_may_ask_for_too_are_refused() -> None:
+    asked = Space.model_validate({"optuna": OPTUNA, "trials": [{**LISTED, "seed": 1}], "seeds": 2})
+
+    with pytest.raises(SpaceError, match=r"seeds: 2 repeats .* the space lists some with another seed"):
+        configurations(asked)
+
+
+def test_draws_stand_for_what_optuna_will_ask_for_batch_by_batch() -> None:
+    asked = Space.model_validate({"optuna": OPTUNA, "trials": [LISTED], "seeds": 2})
+
+    found = rounds(asked)
+
+    assert [len(together) for together in found] == [1 + 3, 3, 1]
+    assert len({seeded for together in found for seeds in together for seeded in seeds}) == 2 * 8
+    assert rounds(space(2)) == [configurations(space(2))]
+
+
+def test_a_space_for_optuna_is_refused_before_data_is_read_where_it_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = Space.model_validate({"optuna": OPTUNA})
+    check_before_data(asked)
+    monkeypatch.setitem(sys.modules, "optuna", None)
+
+    with pytest.raises(SpaceError, match=r"pip install 'backprop\[optuna\]'"):
+        check_before_data(asked)
+    check_before_data(space(1))

@@ -68,6 +68,23 @@ def test_a_worse_score_is_not_the_best(heard: Heard) -> None:
     assert heard.progress[-1].best == 0.1
 
 
+def test_what_is_planned_later_is_counted_on_top(heard: Heard) -> None:
+    """Two batches of four trials, and two trials that were found finished."""
+    count = ProgressCount(heard, BEGIN, OBJECTIVES["classification"], work=1000, part=0.5)
+    count.stacks_changed({"a", "b"}, failed=1)
+    count.hear(event(work=500, finished=("a",), best=0.7))
+    assert (heard.progress[-1].share, heard.progress[-1].finished) == (0.25, 3)
+
+    count.go_on(BEGIN.model_copy(update={"failed": 1, "best": 0.8}), work=3000, part=1.0)
+    told = heard.progress[-1]
+    assert (told.share, told.finished, told.failed, told.running, told.best) == (0.5, 3, 1, 0, 0.8)
+
+    count.hear(event(work=1500))
+    assert heard.progress[-1].share == 0.75
+    count.hear(event(work=1500, finished=("c",)))
+    assert (heard.progress[-1].share, heard.progress[-1].finished) == (1.0, 4)
+
+
 def test_the_listener_hears_of_the_begin(heard: Heard, count: ProgressCount) -> None:
     assert count is not None
     assert heard.progress == [BEGIN]

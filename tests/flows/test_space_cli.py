@@ -106,6 +106,32 @@ def test_without_data_json_has_the_trials_alone(tmp_path: Path) -> None:
     assert (shown["count"], shown["trials"][0]["hidden"]) == (24, [64])
 
 
+def test_of_trials_that_optuna_will_ask_for_their_number_and_an_estimate_are_shown(tmp_path: Path) -> None:
+    (tmp_path / "tpe.yaml").write_text(
+        "optuna: {count: 20, batch: 8, hidden: {choice: [[8], [4, 4]]}, learning_rate: {log_uniform: [0.01, 1]}}\n"
+    )
+
+    shown = space(tmp_path, "show", "tpe.yaml", "--data", "wine", "--workers", "1")
+
+    assert shown.returncode == 0, shown.stderr
+    words = " ".join(shown.stdout.split())
+    for expected in (
+        "Space tpe.yaml: Optuna asks for 20 trials, in 3 batches of at most 8: 16 at random, the others by what",
+        "learning_rate │ log_uniform │ 0.01 to 1",
+        "hidden │ choice │ 8, 4-4",
+        "All of them: activation relu, optimizer sgd, batch_size 32, epochs 20, seed 0, l2 0, dropout 0",
+        "stacks, time and memory are of as many random draws from the same distributions.",
+    ):
+        assert expected in words
+
+    told = json.loads(space(tmp_path, "show", "tpe.yaml", "--data", "wine", "--workers", "1", "--json").stdout)
+    assert (told["count"], told["trials"]) == (20, [])
+    assert (told["optuna"]["batches"], told["optuna"]["at_random"], told["optuna"]["batch"]) == (3, 16, 8)
+    assert sum(stack["trials"] for stack in told["estimate"]["stacks"]) == 20
+    # One worker trains what each batch comes to, and no stack spans two.
+    assert told["estimate"]["seconds"] == pytest.approx(sum(one["seconds"] for one in told["estimate"]["stacks"]))
+
+
 def test_the_schema_is_printed_as_an_editor_takes_it(tmp_path: Path) -> None:
     assert space(tmp_path, "schema").stdout == space_schema()
 

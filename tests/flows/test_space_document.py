@@ -13,6 +13,7 @@ from flows.spaces import bundled_spaces, expand, load_space
 GRID = "grid:\n  hidden: [[8]]\n  learning_rate: [0.1]\n"
 RANDOM = "random:\n  count: 3\n  hidden: [8]\n"
 TRIALS = "trials:\n  - {hidden: [8], learning_rate: 0.1}\n  - hidden: [4]\n    learning_rate: 0.1\n"
+OPTUNA = "optuna:\n  count: 20\n  hidden: [8]\n  learning_rate: {uniform: [0.1, 1]}\n"
 
 FAULTS = [
     # text, line, what
@@ -105,7 +106,7 @@ FAULTS = [
     ("grid: [1, 2]\n", 1, "grid is a list and has to be a mapping; write `name: value` below it"),
     ("trials:\n  - 3\n", 2, "trials[0] is 3 and has to be a mapping"),
     ("trials: {hidden: [8]}\n", 1, "trials is a mapping and has to be a list; begin every item with `- `"),
-    ("- 1\n", 1, "the space holds no mapping; start it with `grid:`, `random:` or `trials:`"),
+    ("- 1\n", 1, "the space holds no mapping; start it with `grid:`, `random:`, `trials:` or `optuna:`"),
     (
         TRIALS + "    momentum: 0.9\n",
         5,
@@ -127,7 +128,7 @@ FAULTS = [
     ("grid: &all\n  hidden: *all\n", 1, "grid.hidden contains itself; write it out"),
     ("", 1, "the space holds no mapping; start it with"),
     ("# nothing but a comment\n", 1, "the space holds no mapping; start it with"),
-    ("{}\n", 1, "the space has no trials; start it with `grid:`, `random:` or `trials:`"),
+    ("{}\n", 1, "the space has no trials; start it with `grid:`, `random:`, `trials:` or `optuna:`"),
     (GRID + "random:\n", 4, "random has no value; give it one, or remove it"),
     (GRID + "  l2: [0.1, ~]\n", 4, "grid.l2[1] has no value; give it one, or remove it"),
     ("grid:\n  hidden: [[8]]\n", 1, "grid.learning_rate is missing; give it a list of values"),
@@ -137,6 +138,20 @@ FAULTS = [
         "trials[1].learning_rate is missing; add it",
     ),
     ("random: {hidden: [8], learning_rate: 1}\n", 1, "random.count is missing; add it"),
+    (OPTUNA + "  bach: 3\n", 5, "optuna.bach is unknown: did you mean 'batch'? use count,"),
+    (OPTUNA + "  batch: 0\n", 5, "optuna.batch is 0, which is out of range; use at least 1"),
+    (OPTUNA + "  epochs: [1, 2]\n", 5, "optuna.epochs is a list and has to be a whole number; give one value, or `{ch"),
+    (OPTUNA + "  epochs: {uniform: [1, 9]}\n", 5, "optuna.epochs.uniform is unknown: use choice,"),
+    (OPTUNA + "  momentum: 0.5\n", 5, "optuna.momentum: the optimizer sgd has no momentum; remove it, or"),
+    (OPTUNA + "  batch: 20\n", 1, "optuna: all 20 trials would be drawn at random, since results count from batch 2"),
+    (OPTUNA + "  startup: 17\n", 1, "all 20 trials would be drawn at random, since results count from batch 3 on"),
+    (
+        OPTUNA.replace("{uniform: [0.1, 1]}", "0.1"),
+        1,
+        "optuna: every hyperparameter has one value; give at least one",
+    ),
+    (OPTUNA + "stop: {rule: hyperband}\n", 1, "hyperband deals all trials into brackets before the first is trained"),
+    (OPTUNA + "stop: {rule: halving}\nseeds: 2\n", 1, "a configuration with seeds is judged by all of its trials"),
 ]
 
 
@@ -202,6 +217,7 @@ def faults_by_schema(text: str) -> list[str]:
         RANDOM
         + "  learning_rate: {log_uniform: [0.001, 1]}\n  optimizer: {choice: [sgd, adamw]}\n  weight_decay: 0.1\n",
         GRID + RANDOM + "  learning_rate: 0.1\n  epochs: {integer: [1, 9]}\n" + TRIALS,
+        TRIALS + OPTUNA + "  batch: 5\n  startup: 5\n  optimizer: {choice: [sgd, adamw]}\n  weight_decay: 0.1\n",
     ],
 )
 def test_an_editor_marks_nothing_in_what_is_right(text: str) -> None:

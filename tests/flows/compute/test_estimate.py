@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backprop import select_backend
-from flows.compute.estimate import estimate_search, makespan, paces_here
+from flows.compute.estimate import (
+    SearchEstimate,
+    StackEstimate,
+    estimate_search,
+    makespan,
+    one_after_another,
+    paces_here,
+)
 from flows.compute.stacking import trial_bytes
 from flows.data.preparation import Task
 from flows.data.shape import DatasetShape
@@ -38,6 +45,26 @@ def test_jobs_take_as_long_as_the_longest_and_as_all_of_them_shared_out_evenly(
 def test_a_job_begins_when_the_first_slot_is_free() -> None:
     assert makespan([3, 2, 2, 1], 2) == 4
     assert makespan([3, 2, 2], 1) == 7
+
+
+def test_rounds_wait_for_each_other() -> None:
+    on = planned(shape())
+    stacks = [
+        StackEstimate(
+            architecture=on.architecture,
+            batch_size=1,
+            optimizer="sgd",
+            trials=1,
+            epochs=1,
+            seconds=seconds,
+            memory_bytes=1,
+        )
+        for seconds in (3, 2, 2, 1)
+    ]
+    whole = SearchEstimate(stacks=tuple(stacks), slots=2, seconds=4, memory_bytes=2, samples_bytes=1)
+
+    assert one_after_another(whole, [4]).seconds == 4
+    assert one_after_another(whole, [1, 3]).seconds == 3 + 3
 
 
 def test_stacks_cost_what_their_trials_and_epochs_do() -> None:
