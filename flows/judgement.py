@@ -7,6 +7,7 @@ import pandas as pd
 from prefect import task
 
 from flows.clean_process import UnservableError, check_in_clean_process
+from flows.data.outputs import Predictions, by_class
 from flows.data.preparation import Preparation
 from flows.data.store import Dataset, DatasetReference, open_dataset, raw_test_rows, raw_train_sample
 from flows.errors import RunFailedError, TableError
@@ -84,7 +85,7 @@ def answers_of(
     try:
         answers = Answers(
             model.predict(None, features),
-            model.predict(None, features, {"probabilities": True}) if with_probabilities else None,
+            _probabilities(model.predict(None, features, {"probabilities": True})) if with_probabilities else None,
         )
         check_answers(preparation, answers)
     except TableError as error:
@@ -93,6 +94,12 @@ def answers_of(
             f"train under another model name, or take the alias {CHAMPION} off that version"
         ) from error
     return answers
+
+
+def _probabilities(answered: Predictions) -> pd.DataFrame:
+    if not isinstance(answered, pd.DataFrame) or (said := by_class(answered)).empty:
+        raise TableError("it gives no probabilities")
+    return said
 
 
 def checked(

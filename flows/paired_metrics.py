@@ -91,8 +91,6 @@ def check_answers(preparation: Preparation, answers: Answers) -> None:
         columns_of(preparation, answers.predicted)
     else:
         numbers_of(preparation, answers.predicted)
-    if answers.probabilities is not None and not isinstance(answers.probabilities, pd.DataFrame):
-        raise TableError("it gives no probabilities")
 
 
 def columns_of(preparation: Preparation, predicted: Predictions) -> npt.NDArray[np.generic]:

@@ -11,6 +11,10 @@ Predictions: TypeAlias = np.ndarray | pd.DataFrame
 """Of one target an array, of several a frame."""
 
 
+PROBABILITY = "probability_"
+"""How the names of columns of probabilities begin; the class or label follows."""
+
+
 def predictions(preparation: Preparation, outputs: np.ndarray) -> Predictions:
     """Return what is predicted for each row.
 
@@ -38,7 +42,17 @@ def probability_names(preparation: Preparation) -> list[str]:
     if preparation.task == "regression":
         return []
     names = preparation.targets if preparation.classes is None else label_array(preparation.classes).tolist()
-    return [f"probability_{name}" for name in names]
+    return [f"{PROBABILITY}{name}" for name in names]
+
+
+def probabilities(preparation: Preparation, outputs: np.ndarray) -> pd.DataFrame:
+    """Return (N, C) probabilities as a frame, with a column for each class, or for each label of several."""
+    return by_class(pd.DataFrame(outputs, columns=probability_names(preparation)))
+
+
+def by_class(answered: pd.DataFrame) -> pd.DataFrame:
+    """Return the probabilities of what `answer` returns, in columns named as the classes or labels are."""
+    return answered.filter(regex=f"^{PROBABILITY}").rename(columns=lambda name: name.removeprefix(PROBABILITY))
 
 
 def prediction_names(preparation: Preparation) -> list[str]:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from flows.data.preparation import Preparation
-from flows.errors import InputError, TableError
-from flows.paired_metrics import METRICS, Answers, check_answers, metric_of
+from flows.errors import InputError
+from flows.paired_metrics import METRICS, Answers, metric_of
 
 CLASSES = Preparation(task="classification", targets=("kind",), classes=("a", "b", "c"))
 QUANTITY = Preparation(task="regression", targets=("price",), target_mean=(3.0,), target_scale=(7.0,))
@@ -129,8 +129,3 @@ def test_a_class_that_only_a_model_knows_is_wrong_wherever_it_is_said() -> None:
 def test_a_metric_of_another_task_is_refused_with_those_that_fit() -> None:
     with pytest.raises(InputError, match="'rmse' is none of a classification; use accuracy, balanced_accuracy"):
         metric_of("rmse", "classification")
-
-
-def test_probabilities_that_are_none_are_refused() -> None:
-    with pytest.raises(TableError, match="no probabilities"):
-        check_answers(CLASSES, Answers(np.array(["a"], object), np.array([1.0])))
