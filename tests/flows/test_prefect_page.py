@@ -53,11 +53,11 @@ def test_the_page_of_a_search_shows_its_stacks_and_how_it_went(
     for stack in report.outcome.stacks:
         expect(page.get_by_text(stack.name).first).to_be_visible(timeout=60_000)
     expect(page.get_by_text("3 trials, 0 of them finished before")).to_be_visible()
-    page.get_by_role("tab", name="Artifacts").click()
-    expect(page.get_by_role("link", name="search-progress").first).to_be_visible(timeout=30_000)
     page.screenshot(path=Path(SCREENSHOTS or tmp_path) / "prefect-search.png")
+    page.get_by_text("Artifacts", exact=True).click()
+    expect(page.get_by_text("search-progress").first).to_be_visible(timeout=30_000)
 
-    page.get_by_role("link", name="search-progress").first.click()
+    page.goto(f"{prefect_pages}/artifacts/key/search-progress")
     said = page.get_by_text(f"3 of 3 trials finished · 1 diverged · best val/accuracy {score:.4g}")
     expect(said.first).to_be_visible(timeout=30_000)
     page.screenshot(path=Path(SCREENSHOTS or tmp_path) / "prefect-progress.png")
