@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -18,7 +19,7 @@ import httpx
 import psutil
 import pytest
 from mlflow import MlflowClient
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.deployments.conftest import copy_checkout
 from tests.flows.commands import BACKPROP, error_of
@@ -205,9 +206,9 @@ def test_the_form_of_train_is_filled_in_and_its_run_is_seen_to_finish(up: Up, ch
     space = form_field(page, "space")
     space.get_by_text("file", exact=True).click()
     space.locator("textarea").fill("tiny.yaml")
-    compute = form_field(page, "compute")
-    form_field(compute, "workers").get_by_text("int", exact=True).click()
-    form_field(compute, "workers").locator("input[type=number]").fill("1")
+    workers = form_field(page, "workers")
+    workers.get_by_text("int", exact=True).click()
+    workers.locator("input").last.fill("1")
     save(page, "prefect-form")
     page.get_by_role("button", name="Submit").click()
 
@@ -226,10 +227,11 @@ def test_the_form_of_train_is_filled_in_and_its_run_is_seen_to_finish(up: Up, ch
     assert not (checkout.directory / "mlflow.db").exists()
 
 
-def form_field(page: Any, name: str) -> Any:
-    """Return a parameter of the form, with what belongs to it: the outermost box whose title is the name."""
-    title = page.locator(".schema-form-property__label", has_text=name).filter(has_text=name)
-    return page.locator(".schema-form-property").filter(has=title.locator(f"text=/^{name} /")).last
+def form_field(page: Page, name: str) -> Locator:
+    """Return the part of the form that is one parameter's, or one field's of a parameter: its title, help and input."""
+    title = page.locator(".schema-form-property__label", has_text=re.compile(rf"^{name}( \(|$)"))
+    # The innermost: those around it hold its title too.
+    return page.locator(".schema-form-property").filter(has=title).last
 
 
 def save(page: Page, name: str) -> None:
