@@ -212,10 +212,13 @@ def test_the_form_of_train_is_filled_in_and_its_run_is_seen_to_finish(up: Up, ch
     save(page, "prefect-form")
     page.get_by_role("button", name="Submit").click()
 
-    page.get_by_role("link", name="View run").click(timeout=30_000)
+    of_deployment = {"deployments": {"id": {"any_": [deployment["id"]]}}}
+    [flow_run] = eventually(lambda: up.post("flow_runs/filter", of_deployment), "the form started nothing")
+    up.wait_for(flow_run["id"], "COMPLETED", "FAILED", "CRASHED")
+    page.goto(f"{up.prefect}/runs/flow-run/{flow_run['id']}")
     page.set_viewport_size({"width": 1400, "height": 900})
-    expect(page.get_by_text("train wine on tiny.yaml").first).to_be_visible(timeout=1000 * PATIENCE)
-    expect(page.get_by_text("Completed").first).to_be_visible(timeout=1000 * PATIENCE)
+    expect(page.get_by_text("train wine on tiny.yaml").first).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("Completed", exact=True).first).to_be_visible(timeout=60_000)
     save(page, "prefect-run")
     runs = MlflowClient(tracking_uri=up.mlflow)
     [experiment] = runs.search_experiments(filter_string="name = 'wine'")
