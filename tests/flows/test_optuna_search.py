@@ -93,7 +93,8 @@ def test_a_search_killed_in_its_second_batch_asks_for_the_same_trials_and_trains
                 lambda: (
                     process.poll() is not None
                     or (len(recorded(killed)) >= 2 and any(killed.glob("datasets/checkpoints/*/*.zip")))
-                )
+                ),
+                seconds=300,
             )
             assert process.poll() is None, process.communicate()[1]
             descendants = psutil.Process(process.pid).children(recursive=True)
