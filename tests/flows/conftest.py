@@ -1,10 +1,7 @@
 """What the tests of the flows share: a small dataset and an MLflow store, both real."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,9 +17,6 @@ from flows.tracking.store import Tracking, open_tracking
 from flows.trials import PlannedTrial, plan_trial
 from tests.flows.commands import Forked, Store, forking, make_demo
 from tests.flows.data.writing import write
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Page
 
 SPACE = Space.model_validate({"grid": {"hidden": [[8]], "learning_rate": [0.1]}})
 
@@ -117,23 +111,3 @@ def winner_on(dataset: Dataset, tracking: Tracking, **changes: object) -> TrialR
             )
         )
     return finished_trials(tracking, dataset.reference.digest)[trial.key]
-
-
-@pytest.fixture
-def page() -> "Iterator[Page]":
-    """A page of Debian's Chromium."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        message = "Chromium is not installed (Debian: apt-get install chromium)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"],
-        )
-        yield browser.new_page(viewport={"width": 1600, "height": 1000})
-        browser.close()
