@@ -53,25 +53,32 @@ def answers(client: Client, predictor: Predictor, pieces: Iterator[pa.Table]) ->
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GiB"}):
             return client.submit(score_piece, model, piece.select(features), pure=False)
 
+    def submit_again(piece: pa.Table) -> Future[pa.Table | Unfit]:
+        nonlocal model
+        # The worker may have died before it had the model itself, which then failed for all pieces.
+        if model.status != "finished":
+            model = client.submit(_itself, predictor, pure=False)
+        return submit(piece)
+
     most = (1 + AHEAD) * slots(client)
     try:
         for piece in pieces:
             submitted.append(Submitted(piece, submit(piece)))
             if len(submitted) == most:
-                yield _settled(submitted.popleft(), submit)
+                yield _settled(submitted.popleft(), submit_again)
         while submitted:
-            yield _settled(submitted.popleft(), submit)
+            yield _settled(submitted.popleft(), submit_again)
     finally:
         client.cancel([waiting.answer for waiting in submitted])
 
 
-def _settled(first: Submitted, submit: Callable[[pa.Table], Future[pa.Table | Unfit]]) -> Answered:
+def _settled(first: Submitted, submit_again: Callable[[pa.Table], Future[pa.Table | Unfit]]) -> Answered:
     """Wait for the answer of a piece; it is given to another worker if the one it was at dies."""
     for _ in range(MOST_DEATHS):
         try:
             return first.piece, first.answer.result()
         except KilledWorker:
-            first.answer = submit(first.piece)
+            first.answer = submit_again(first.piece)
     first.answer.cancel()
     raise RunFailedError(
         f"{MOST_DEATHS} workers died while they scored the same {first.piece.num_rows:,} rows; give them more memory "

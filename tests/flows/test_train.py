@@ -148,7 +148,15 @@ def running(directory: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]
     """Start a search that takes long enough to be hit in the middle, and wait until it trains."""
     (directory / "slow.yaml").write_text(SLOW_SPACE)
     command = [BACKPROP, *SLOW, *arguments]
-    process = subprocess.Popen(command, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        cwd=directory,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Tests that a shell runs in the background ignore SIGINT, and so would what they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     try:
         # Not until MLflow shows something: its first delivery may be due when the training is nearly over.
         wait_for(lambda: process.poll() is not None or len(checkpoints(directory)) == 2)

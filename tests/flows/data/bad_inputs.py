@@ -371,7 +371,7 @@ PLACES = [
         options=(),
     ),
     BadInput("a built-in data set misspelt", "digts", ("'digts'", "did you mean digits?", "breast_cancer")),
-    BadInput("nothing", "", ("''", "possible are")),
+    BadInput("nothing", "", ("data", "at least 1 character")),
     BadInput("a name that no system has", "no\0name.csv", ("zero byte", "check the path")),
     BadInput(
         "a kind that is not known",
