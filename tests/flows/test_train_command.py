@@ -20,7 +20,7 @@ def read_back(monkeypatch: pytest.MonkeyPatch, command: str) -> TrainParameters:
         seen.append(parameters)
         raise InputError("that is all")
 
-    monkeypatch.setattr(importlib.import_module("flows.cli.train"), "_check_early", stop)
+    monkeypatch.setattr(importlib.import_module("flows.cli.train"), "check_early", stop)
     program, *arguments = shlex.split(command)
     assert program == "backprop"
     assert CliRunner().invoke(app, arguments).exit_code == 2
