@@ -7,6 +7,7 @@ import typer
 from flows.cli.exits import Exits, console
 from flows.cli.options import (
     DATA,
+    CheckpointSeconds,
     Cluster,
     Datasets,
     Device,
@@ -60,9 +61,7 @@ def train(
     scheduler: Scheduler = None,
     queue_seconds: QueueSeconds = 3600.0,
     device: Device = "auto",
-    checkpoint_seconds: Annotated[
-        float, typer.Option(help="Least seconds between two checkpoints of a stack, for a search that is killed.")
-    ] = 30.0,
+    checkpoint_seconds: CheckpointSeconds = 30.0,
     stack_seconds: StackSeconds = None,
     experiment: Experiment = None,
     model: Annotated[str | None, typer.Option(help="Registered model; the experiment's name if not given.")] = None,
