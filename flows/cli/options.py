@@ -18,15 +18,10 @@ HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 DATA = "A built-in data set (digits, wine, ...), a file, a directory, a URL or a query: see docs/sources."
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
-Cluster = Annotated[str, typer.Option(help="local or slurm: workers on this machine, or in SLURM jobs.")]
 CheckpointSeconds = Annotated[
     float, typer.Option(help="Least seconds between two checkpoints of a stack, for a search that is killed.")
 ]
 Cluster = Annotated[str, typer.Option(help="local or slurm: workers on this machine, or in SLURM jobs.")]
-QueueSeconds = Annotated[
-    float, typer.Option(help="Seconds that SLURM jobs may wait in the queue until the first runs.")
-]
-Scheduler = Annotated[str | None, typer.Option(help="Address of a running Dask scheduler to use instead.")]
 Datasets = Annotated[
     str, typer.Option(help="Where the prepared datasets are: a directory, or a URL such as s3://bucket/datasets.")
 ]
