@@ -570,7 +570,7 @@ class Guards(Strict):
 class PromotionParameters(Strict):
     """When a challenger replaces the champion."""
 
-    metric: Literal["auto"] | MetricName = Field(
+    metric: Literal["auto", MetricName] = Field(
         default="auto", description="Metric of the test rows that decides; auto is accuracy, or RMSE of a regression"
     )
     min_gain: float = Field(

@@ -58,6 +58,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def heed_interrupts() -> None:
+    """Let a program that is started heed SIGINT, a `preexec_fn`: what a shell runs in the background ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def running(command: list[str], directory: Path, environment: dict[str, str], log: Path) -> Iterator[None]:
     """Run a program that stays, in a session of its own, and write what it prints to a file."""

@@ -64,6 +64,8 @@ def environment(state: StateDirectory, record: UpRecord, base: Mapping[str, str]
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         # Whoever presses Run waits for the worker to ask; Prefect lets it ask every ten seconds.
         "PREFECT_WORKER_QUERY_SECONDS": "2",
+        # A schedule that is switched on begins at once, not up to a minute later.
+        "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "10",
         # Nothing here is a job of MLflow's, whose runners are four more processes.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",

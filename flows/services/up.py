@@ -150,9 +150,7 @@ class _Up:
         os.environ.update(self._environment)
         from flows.services import prefect_runs
 
-        self._until("prefect", lambda: _answers(f"{self._record.prefect_api}/health"))
-        for name in prefect_runs.settle():
-            self._listener.told(f"flow run {name} was abandoned, and is marked as crashed")
+        self._settle()
         self._deploy()
         if self._parameters.webhook is not None:
             from flows.services.automations import notify
@@ -172,6 +170,14 @@ class _Up:
         started = {**self._record.services, service.name: service.started}
         self._record = self._record.model_copy(update={"services": started})
         self._state.write_record(self._record)
+
+    def _settle(self) -> None:
+        """End the flow runs that no process runs any more, as soon as Prefect answers, and say which they were."""
+        from flows.services import prefect_runs
+
+        self._until("prefect", lambda: _answers(f"{self._record.prefect_api}/health"))
+        for name in prefect_runs.settle():
+            self._listener.told(f"flow run {name} was abandoned, and is marked as crashed")
 
     def _deploy(self) -> None:
         """Deploy what prefect.yaml says, by the command, whose output is shown if it fails."""
@@ -221,6 +227,9 @@ class _Up:
             self._listener.died(service.name, service.exit_code or 0, service.last_lines())
             self._listener.told(f"starting {service.name} again")
             service.wait()
+            if service.name == "worker":
+                # What died with it would keep its slot of a concurrency limit, and the next would never start.
+                self._settle()
             self._start(service.definition)
 
     def _stop(self) -> None:

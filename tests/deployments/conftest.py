@@ -100,14 +100,10 @@ class House:
 
     def ended(self, flow_run: str) -> dict[str, Any]:
         """Return a flow run when it has ended."""
-        return self.wait_for(flow_run, "COMPLETED", "FAILED", "CRASHED", "CANCELLED")
-
-    def wait_for(self, flow_run: str, *states: str) -> dict[str, Any]:
-        """Return a flow run when it is in one of the states."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             found = self.get(f"flow_runs/{flow_run}")
-            if found["state_type"] in states:
+            if found["state_type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
                 return found
             time.sleep(0.3)
         raise TimeoutError(f"{flow_run} is {found['state_type']}\n{(self.directory / 'worker.log').read_text()}")
@@ -115,19 +111,6 @@ class House:
     def get(self, path: str) -> dict[str, Any]:
         """Return what the server answers."""
         return self._http.get(f"{self.api}/{path}").raise_for_status().json()
-
-    def scheduled_runs(self, deployment: str) -> list[dict[str, Any]]:
-        """Return the runs of a deployment that the server's scheduler has made."""
-        body = {"deployments": {"id": {"any_": [self.deployment(deployment)["id"]]}}}
-        found = self._http.post(f"{self.api}/flow_runs/filter", json=body).raise_for_status().json()
-        return [run for run in found if run["auto_scheduled"]]
-
-    def events(self, prefix: str) -> list[dict[str, Any]]:
-        """Return the events whose names begin so, the oldest first."""
-        asked = {"filter": {"event": {"prefix": [prefix]}, "order": "ASC"}, "limit": 50}
-        answer = self._http.post(f"{self.api}/events/filter", json=asked).raise_for_status()
-        found: list[dict[str, Any]] = answer.json()["events"]
-        return found
 
     def deployment(self, name: str) -> dict[str, Any]:
         """Return what the server holds of a deployment."""

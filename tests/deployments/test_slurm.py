@@ -17,7 +17,7 @@ from flows.compute.slurm_cluster import start_slurm_cluster
 from flows.errors import ClusterError
 from flows.parameters import ComputeParameters
 from tests.flows.commands import BACKPROP, Store
-from tests.programs import PATIENCE
+from tests.programs import PATIENCE, heed_interrupts
 from tests.slurm import Slurm, slurm_cluster
 
 CONFIGURATIONS = Path(__file__).parents[2] / "deployments" / "slurm"
@@ -50,6 +50,7 @@ class Login:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            preexec_fn=heed_interrupts,
         )
 
 

@@ -4,31 +4,24 @@ import json
 import os
 import re
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx
-import psutil
 import pytest
 from mlflow import MlflowClient
 from playwright.sync_api import Locator, Page, expect
 
 from tests.deployments.conftest import copy_checkout
-from tests.flows.commands import BACKPROP, error_of
+from tests.deployments.services import Checkout, Up, save
+from tests.flows.commands import error_of
 from tests.programs import PATIENCE, eventually
 
 pytestmark = pytest.mark.slow
-
-SCREENSHOTS = os.environ.get("BACKPROP_SCREENSHOTS")
-"""A directory that gets the pictures for the docs, if set."""
 
 SPACE = """
 grid:
@@ -36,108 +29,6 @@ grid:
   learning_rate: [0.1, 0.3]
   epochs: [3]
 """
-
-
-@dataclass
-class Checkout:
-    """A directory with prefect.yaml, in which `backprop up` is run."""
-
-    directory: Path
-    environment: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        kept = {
-            name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_TRACKING", "PREFECT"))
-        }
-        # A page waits for the worker to ask for work.
-        self.environment = {**kept, "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "PREFECT_WORKER_QUERY_SECONDS": "1"}
-
-    def backprop(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [BACKPROP, *arguments],
-            cwd=self.directory,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=PATIENCE,
-        )
-
-    def processes(self) -> list[psutil.Process]:
-        """Return what runs for this directory's state, whoever started it and whatever group it is in."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if process.environ().get("BACKPROP_HOME") == str(self.directory / ".backprop"):
-                    found.append(process)
-            except (psutil.Error, OSError):
-                continue
-        return found
-
-    @contextmanager
-    def up(self, *options: str) -> "Iterator[Up]":
-        """Run `backprop up` until it says that it is ready; afterwards end what is left of it."""
-        log = self.directory / "terminal.txt"
-        with log.open("wb") as terminal:
-            process = subprocess.Popen(
-                [BACKPROP, "up", "--prefect-port", "0", "--mlflow-port", "0", *options],
-                cwd=self.directory,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=terminal,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        up = Up(self, process, log)
-        try:
-            eventually(lambda: "Ctrl-C stops" in up.terminal() or process.poll() is not None, up.terminal())
-            assert process.poll() is None, up.terminal()
-            yield up
-        finally:
-            self.backprop("down")
-            process.wait(PATIENCE)
-
-
-@dataclass
-class Up:
-    """A `backprop up` that is ready."""
-
-    checkout: Checkout
-    process: subprocess.Popen[bytes]
-    log: Path
-
-    def terminal(self) -> str:
-        return self.log.read_text()
-
-    def record(self) -> dict[str, Any]:
-        return json.loads((self.checkout.directory / ".backprop" / "up.json").read_text())
-
-    @property
-    def prefect(self) -> str:
-        return f"http://127.0.0.1:{self.record()['prefect_port']}"
-
-    @property
-    def mlflow(self) -> str:
-        return f"http://127.0.0.1:{self.record()['mlflow_port']}"
-
-    def get(self, path: str) -> Any:
-        return httpx.get(f"{self.prefect}/api/{path}").raise_for_status().json()
-
-    def post(self, path: str, body: object) -> Any:
-        response = httpx.post(f"{self.prefect}/api/{path}", json=body).raise_for_status()
-        return response.json() if response.content else None
-
-    def run(self, deployment: str, state: str = "SCHEDULED", **parameters: object) -> dict[str, Any]:
-        found = self.get(f"deployments/name/{deployment}")
-        body = {"parameters": parameters, "state": {"type": state}}
-        return self.post(f"deployments/{found['id']}/create_flow_run", body)
-
-    def wait_for(self, flow_run: str, *states: str) -> dict[str, Any]:
-        def there() -> Any:
-            found = self.get(f"flow_runs/{flow_run}")
-            return found if found["state_type"] in states else None
-
-        return eventually(there, f"{flow_run} is not {states}")
 
 
 @pytest.fixture(scope="module")
@@ -235,12 +126,6 @@ def form_field(page: Page, name: str) -> Locator:
     title = page.locator(".schema-form-property__label", has_text=re.compile(rf"^{name}( \(|$)"))
     # The innermost: those around it hold its title too.
     return page.locator(".schema-form-property").filter(has=title).last
-
-
-def save(page: Page, name: str) -> None:
-    if SCREENSHOTS:
-        page.wait_for_timeout(1500)
-        page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png")
 
 
 @pytest.mark.parametrize(

@@ -173,7 +173,8 @@ def test_a_pruned_trial_does_not_win_though_all_others_diverged(wine: Dataset, t
 
 SPACE_FILE = """
 grid:
-  hidden: [[16], [8]]
+  hidden: [[16]]
+  batch_size: [16, 32]
   learning_rate: [0.003, 0.03, 0.3]
   epochs: [9]
   seed: [0, 1, 2, 3]
@@ -207,7 +208,7 @@ def test_a_search_prunes_within_and_across_its_stacks_and_says_what_it_saved(
         for metric in ("train/loss", "val/loss", "val/accuracy"):
             assert len(curve(client, child, metric)) == ends[child.info.run_id]
 
-    # The wider networks are the longer stack and go first: 12 trials, 4, 1. The others are compared with them too.
+    # The smaller minibatches are the longer stack and go first: 12 trials, 4, 1. The others are compared with them too.
     first = [child for child in children if child.data.tags[tags.STACK].endswith("-0")]
     second = [child for child in children if child.data.tags[tags.STACK].endswith("-1")]
     assert sorted(ends[child.info.run_id] for child in first) == [1] * 8 + [3] * 3 + [9]

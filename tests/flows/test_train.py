@@ -20,6 +20,7 @@ from backprop import load_weights
 from flows.spaces import expand, load_space
 from flows.tracking import tags
 from tests.flows.commands import BACKPROP, Store, error_of, train
+from tests.programs import heed_interrupts
 
 pytestmark = pytest.mark.slow
 
@@ -154,8 +155,7 @@ def running(directory: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # Tests that a shell runs in the background ignore SIGINT, and so would what they start.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=heed_interrupts,
     )
     try:
         # Not until MLflow shows something: its first delivery may be due when the training is nearly over.

@@ -52,6 +52,7 @@ def test_rounds_wait_for_each_other() -> None:
     stacks = [
         StackEstimate(
             architecture=on.architecture,
+            widths=1,
             batch_size=1,
             optimizer="sgd",
             trials=1,

@@ -14,7 +14,7 @@ from distributed import Client, WorkerPlugin
 from flows.compute.clusters import start_local_cluster
 from flows.tracking import tags
 from tests.flows.commands import BACKPROP, Store, train
-from tests.programs import PATIENCE
+from tests.programs import PATIENCE, heed_interrupts
 
 pytestmark = pytest.mark.slow
 
@@ -83,7 +83,8 @@ def test_a_worker_that_joins_gets_a_stack_at_once(prefect_server: str, tmp_path:
     store = Store(tmp_path)
     with start_local_cluster(workers=1) as cluster:
         options = ["--space", "two.yaml", "--scheduler", cluster.scheduler_address]
-        with subprocess.Popen([BACKPROP, "train", "--data", "digits", *options], cwd=tmp_path) as search:
+        command = [BACKPROP, "train", "--data", "digits", *options]
+        with subprocess.Popen(command, cwd=tmp_path, preexec_fn=heed_interrupts) as search:
             try:
                 wait_until(lambda: store.statuses()["RUNNING"] == 1, search)
                 cluster.scale(2)
