@@ -8,6 +8,7 @@ import importlib.util
 import math
 import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -52,13 +53,12 @@ def start_slurm_cluster(workers: int = 1, worker_memory: str | None = None) -> "
         It is not known how much memory a job needs, or SLURM refuses such jobs.
     """
     require_slurm()
-    from dask_jobqueue.slurm import SLURMCluster
-
+    kind = _slurm_cluster()
     configured = dask.config.get("jobqueue.slurm")
     # A stack is trained by one thread.
     workers_of_job = int(configured["cores"] or 1)
     with dask_settings():
-        cluster = SLURMCluster(
+        cluster = kind(
             cores=workers_of_job,
             processes=workers_of_job,
             memory=_job_memory(configured, workers_of_job, worker_memory),
@@ -79,6 +79,19 @@ def start_slurm_cluster(workers: int = 1, worker_memory: str | None = None) -> "
     jobs = math.ceil(workers / workers_of_job)
     cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs, interval=LOOK_INTERVAL)
     return cluster
+
+
+def _slurm_cluster() -> "type[SLURMCluster]":
+    """Return dask-jobqueue's cluster, imported so that Ctrl-C goes on to end a search as it does elsewhere.
+
+    Its package (0.9) sets, when it is imported, that SIGINT ends the process with exit code 0.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    from dask_jobqueue.slurm import SLURMCluster
+
+    if signal.getsignal(signal.SIGINT) is not before:
+        signal.signal(signal.SIGINT, before)
+    return SLURMCluster
 
 
 def _job_memory(configured: dict[str, Any], workers: int, worker_memory: str | None) -> int:
