@@ -1,4 +1,4 @@
-"""The `train` flow: ingest, search, select, register. The main job of the project."""
+"""The `train` flow: ingest, search, select, register, report. The main job of the project."""
 
 import time
 from dataclasses import dataclass
@@ -17,6 +17,8 @@ from flows.data.store import DatasetReference, open_dataset
 from flows.form import DataAddress, TargetColumns
 from flows.ingest import Ingested, ingest
 from flows.parameters import ComputeParameters, Space, TaskChoice, TrainParameters
+from flows.report.logged import ReportOutcome, report_on
+from flows.report.searched import Searched, SearchFacts, members_of
 from flows.search import SearchOutcome, search
 from flows.select import Selection, select
 from flows.spaces import SpaceName, load_space
@@ -45,6 +47,7 @@ class TrainReport(BaseModel):
     outcome: SearchOutcome
     selection: Selection
     registered: RegisteredVersion
+    report: ReportOutcome
     seconds: dict[str, float]
 
 
@@ -163,12 +166,27 @@ def train_on(
         seconds["select"] = time.monotonic() - started
         if outcome.stacks:
             _log_cost(run, outcome, seconds)
+        facts = SearchFacts(
+            space=candidates.name,
+            dataset=dataset,
+            folds=ingested.folds,
+            ranked=members_of(selection.ranked),
+            diverged=members_of(selection.diverged),
+            winner=selection.winner.key,
+            failed=outcome.failed,
+            registered=registered,
+            stacks=outcome.stacks,
+            seconds=seconds,
+        )
+        report = report_on(Searched.of(run, facts, selection.ranked, selection.diverged, selection.winner, drift))
+        seconds["report"] = report.seconds
     return TrainReport(
         dataset=dataset,
         run=run,
         outcome=outcome,
         selection=selection,
         registered=registered,
+        report=report,
         seconds=seconds,
     )
 

@@ -50,6 +50,8 @@ class TrialRecord:
         The epoch in which its loss stopped being finite.
     pruned_at : int or None
         The epoch after which a stop rule ended it.
+    stack : str
+        The stack that it was trained in, at last.
     """
 
     key: str
@@ -59,6 +61,7 @@ class TrialRecord:
     metrics: dict[str, float]
     diverged_at: int | None
     pruned_at: int | None = None
+    stack: str = ""
 
     @property
     def epochs_trained(self) -> int:
@@ -206,6 +209,7 @@ def _record(trial: Run) -> TrialRecord:
         metrics=dict(trial.data.metrics),
         diverged_at=int(diverged_at) if diverged_at else None,
         pruned_at=int(pruned_at) if pruned_at else None,
+        stack=trial.data.tags.get(tags.STACK, ""),
     )
 
 

@@ -1,0 +1,38 @@
+"""The networks of finished trials, and what they say of the rows of a dataset's part."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from backprop import Architecture, Network, Parameters, load_weights, select_backend
+from flows.compute.stack_training import samples_of
+from flows.data.preparation import Preparation
+from flows.data.store import Dataset, SplitArrays
+from flows.select import outputs_of
+from flows.tracking.search_runs import SearchRun, TrialRecord
+from flows.tracking.trial_delivery import WEIGHTS_FILE
+
+Outputs = npt.NDArray[np.float32]
+
+
+def read_network(run: SearchRun, trial: TrialRecord) -> tuple[Architecture, Parameters]:
+    """Return the network of a finished trial, from the weights on its run."""
+    with tempfile.TemporaryDirectory(prefix="backprop-") as directory:
+        return load_weights(Path(run.tracking.client().download_artifacts(trial.run_id, WEIGHTS_FILE, directory)))
+
+
+def answers(network: tuple[Architecture, Parameters], dataset: Dataset, part: SplitArrays) -> Outputs:
+    """Return what a network says of a part of a dataset, (N, C): probabilities or standardised quantities."""
+    architecture, parameters = network
+    return outputs_of(Network(architecture, select_backend("cpu")), parameters, samples_of(part, dataset))
+
+
+def raw_target(preparation: Preparation, target: npt.NDArray[np.generic]) -> pd.DataFrame:
+    """Return targets as a dataset has them in the words of the data: labels, quantities in their units, 0 and 1."""
+    restored = preparation.restore_target(np.asarray(target))
+    if isinstance(restored, pd.DataFrame):
+        return restored
+    return pd.DataFrame(np.asarray(restored).reshape(len(target), -1), columns=list(preparation.targets))

@@ -1,0 +1,71 @@
+// Unpacks the program that draws, and draws the charts one after another, so that the page answers meanwhile.
+const root = document.documentElement;
+const dark = matchMedia("(prefers-color-scheme: dark)");
+
+function template() {
+  const style = getComputedStyle(root);
+  const [ink, line, ground] = ["--ink", "--line", "--ground"].map((name) => style.getPropertyValue(name).trim());
+  const axis = {
+    gridcolor: line, zerolinecolor: line, linecolor: line, automargin: true, title: { standoff: 10 },
+  };
+  return {
+    layout: {
+      font: { color: ink, family: "system-ui, sans-serif", size: 13 },
+      title: { x: 0, xanchor: "left", xref: "paper", font: { size: 15 }, y: 1, yref: "container", yanchor: "top",
+        pad: { t: 12 } },
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      xaxis: axis, yaxis: axis, hovermode: "closest", hoverlabel: { bgcolor: ground, font: { color: ink } },
+      margin: { l: 70, r: 20, t: 56, b: 60 },
+      legend: { orientation: "v", x: 1.01, y: 1, bgcolor: "rgba(0,0,0,0)" },
+    },
+  };
+}
+
+function draw(place, chart) {
+  const ink = getComputedStyle(root).getPropertyValue("--ink").trim();
+  const data = chart.data.map((trace) => trace.type === "parcoords"
+    ? { ...trace, labelfont: { color: ink }, tickfont: { color: ink }, rangefont: { color: "rgba(0,0,0,0)" } } : trace);
+  return Plotly.react(place, data, { ...chart.layout, template: template() },
+    { responsive: true, displaylogo: false });
+}
+
+function say(place, text) {
+  const paragraph = document.createElement("p");
+  paragraph.className = "warning";
+  paragraph.textContent = text;
+  place.replaceChildren(paragraph);
+}
+
+async function unpacked(id) {
+  const packed = Uint8Array.from(atob(document.getElementById(id).textContent), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(stream).text();
+}
+
+async function drawAll() {
+  const charts = JSON.parse(document.getElementById("charts").textContent);
+  const places = [...document.querySelectorAll(".chart")];
+  if (typeof DecompressionStream === "undefined") {
+    places.forEach((place) => say(place, "This browser is too old to draw the charts (it has no DecompressionStream)."));
+    return;
+  }
+  const program = document.createElement("script");
+  program.textContent = await unpacked("plotly");
+  document.head.append(program);
+  const webgl = document.createElement("canvas").getContext("webgl") !== null;
+  for (const place of places) {
+    const chart = charts[place.dataset.chart];
+    if (chart.webgl && !webgl) {
+      say(place, "This chart needs WebGL, which this browser does not have or has switched off.");
+      continue;
+    }
+    await draw(place, chart);
+    await new Promise((resume) => setTimeout(resume));
+  }
+  root.dataset.drawn = String(document.querySelectorAll(".chart .main-svg:first-child").length);
+  dark.addEventListener("change", () => places.forEach((place) => {
+    if (place.classList.contains("js-plotly-plot")) draw(place, charts[place.dataset.chart]);
+  }));
+}
+
+drawAll();
