@@ -18,7 +18,7 @@ from flows.parameters import AroundParameters, PromotionParameters, TrainParamet
 from flows.progress import listening
 from flows.promotion import Decision
 from flows.retrain import RetrainReport, retrain
-from flows.terminal import TrialsBar, open_mlflow, reporting_to
+from flows.terminal import TrialsBar, open_mlflow, reported, reporting_to
 
 STYLES = {"Promoted": "bold green", "Refused": "bold", "Unchanged": "bold", "Drifted": "bold yellow"}
 
@@ -76,6 +76,7 @@ def run_retrain(
         if version is not None:
             console.print(f"models:/{name}@{alias} is version {version.version}", soft_wrap=True, highlight=False)
     if report.train is not None:
+        console.print(reported(report.train), soft_wrap=True, highlight=False)
         console.print(open_mlflow(report.train.run.tracking.uri), soft_wrap=True, highlight=False)
 
 

@@ -91,7 +91,13 @@ def run_train(parameters: TrainParameters, console: Console, server: TemporarySe
 
 def summary(report: TrainReport, total_seconds: float) -> list[str]:
     """Return the lines below the leaderboard."""
-    return [*_trials(report), _registered(report), _cost(report, total_seconds), open_mlflow(report.run.tracking.uri)]
+    return [
+        *_trials(report),
+        _registered(report),
+        reported(report),
+        _cost(report, total_seconds),
+        open_mlflow(report.run.tracking.uri),
+    ]
 
 
 def _trials(report: TrainReport) -> list[str]:
@@ -127,6 +133,15 @@ def _registered(report: TrainReport) -> str:
         f"Registered as model [bold]{escape(model.name)}[/bold] version [bold]{model.version}[/bold], "
         f"alias @challenger: models:/{escape(model.name)}@challenger"
     )
+
+
+def reported(report: TrainReport) -> str:
+    """Return where the report of the search is, or why there is none."""
+    made = report.report
+    if made.failure is None:
+        return f"Report: [bold]{escape(made.link or '')}[/bold]"
+    again = f"backprop report {report.run.run_id}"
+    return f"[red]The report could not be made[/red] ({escape(made.failure)}); {again} tries again."
 
 
 def _cost(report: TrainReport, total_seconds: float) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from backprop import __version__
-from flows.cli import data, evaluate, explain, export, reproduce, retrain, rollback, score, space, train, up
+from flows.cli import data, evaluate, explain, export, report, reproduce, retrain, rollback, score, space, train, up
 from flows.cli.exits import console
 from flows.cli.options import HELP_OPTIONS
 
@@ -19,6 +19,7 @@ app = typer.Typer(
 app.add_typer(train.app)
 app.add_typer(retrain.app)
 app.add_typer(rollback.app)
+app.add_typer(report.app)
 app.add_typer(reproduce.app)
 app.add_typer(evaluate.app)
 app.add_typer(score.app)

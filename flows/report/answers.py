@@ -9,7 +9,7 @@ from flows.report.costs import Costs
 from flows.report.hyperparameters import Importances
 from flows.report.leads import Lead, Leads
 from flows.report.searched import Searched
-from flows.report.tested import Tested, class_scores, most_confused
+from flows.report.tested import Answered, class_scores, most_confused
 
 LEAST_EXPLAINED = 0.2
 """R2 of the forest below which it knows too little to say what matters."""
@@ -80,7 +80,7 @@ def within_chance(leads: Leads) -> str:
     )
 
 
-def how_good(tested: Tested) -> str:
+def how_good(tested: Answered) -> str:
     """Say what the winner reached on the test rows."""
     first = tested.measures[0]
     return f"{_measured(first)} on {len(tested.rows):,} test rows{_constant(first)}."
@@ -116,7 +116,7 @@ def what_mattered(found: Importances | None, names: list[str]) -> str:
     return f"{said}{rest}; the forest explains {found.explained:.0%} of the score of configurations it did not see."
 
 
-def what_it_confuses(tested: Tested) -> str:
+def what_it_confuses(tested: Answered) -> str:
     """Say where the winner fails most on the test rows."""
     if tested.preparation.task == "regression":
         return _farthest(tested)
@@ -141,7 +141,7 @@ def what_it_confuses(tested: Tested) -> str:
     )
 
 
-def _farthest(tested: Tested) -> str:
+def _farthest(tested: Answered) -> str:
     said = []
     for place, name in enumerate(tested.names):
         true, error = tested.true_values[:, place], tested.said_values[:, place] - tested.true_values[:, place]

@@ -62,15 +62,20 @@ def report_on(searched: Searched) -> ReportOutcome:
 
 @task(name="report", persist_result=False)
 def log_report(searched: Searched) -> str:
-    """Make the report of a search, log it on the run of the search, and return where it is."""
-    known = with_earlier_stacks(searched)
-    client = known.run.tracking.client()
-    # First, so that the report can be made another time if it cannot be now.
-    client.log_text(known.run.run_id, known.kept(), FACTS_FILE)
-    client.log_text(known.run.run_id, make_report(known), REPORT_FILE)
-    link = report_link(known.run)
-    create_link_artifact(link, "The report of the search", key="report", description=_described(known))
+    """Make the report of a search, log it with a link on the page of the Prefect run, and return where it is."""
+    log_onto(with_earlier_stacks(searched))
+    link = report_link(searched.run)
+    described = f"Which of {len(searched.trials):,} trials on {searched.dataset.schema.name} won, by how much, and why."
+    create_link_artifact(link, "The report of the search", key="report", description=described)
     return link
+
+
+def log_onto(searched: Searched) -> None:
+    """Make the report of a search and log it on the run of the search."""
+    client, run_id = searched.run.tracking.client(), searched.run.run_id
+    # First, so that the report can be made another time if it cannot be now.
+    client.log_text(run_id, searched.kept(), FACTS_FILE)
+    client.log_text(run_id, make_report(searched), REPORT_FILE)
 
 
 def report_link(run: SearchRun) -> str:
@@ -81,7 +86,3 @@ def report_link(run: SearchRun) -> str:
     root = run.tracking.client().get_run(run.run_id).info.artifact_uri
     directory = local_directory(root)
     return f"{root}/{REPORT_FILE}" if directory is None else Path(directory, REPORT_FILE).as_uri()
-
-
-def _described(searched: Searched) -> str:
-    return f"Which of {len(searched.trials):,} trials on {searched.dataset.schema.name} won, by how much, and why."

@@ -8,7 +8,7 @@ from flows.report.leads import measure_leads
 from flows.report.networks import read_network
 from flows.report.page import Question, page, paragraph
 from flows.report.searched import Searched
-from flows.report.tested import test_winner
+from flows.report.tested import answer_test_rows
 
 
 def make_report(searched: Searched) -> str:
@@ -24,7 +24,7 @@ def make_report(searched: Searched) -> str:
     leads = measure_leads(searched)
     found = measure_importances(searched.ranked, searched.goal)
     curves, watched = read_curves(searched), read_watched(searched)
-    tested, costs = test_winner(searched), costs_of(searched)
+    tested, costs = answer_test_rows(searched), costs_of(searched)
     names = varying([*searched.ranked, *searched.diverged])
     questions = [
         Question("Which won?", answers.which_won(searched), "leaderboard"),

@@ -353,8 +353,7 @@ def _dimension(values: Sequence[str | float], name: str) -> dict[str, Any]:
         }
     if not spans:
         return {"label": name, "values": numbers(float(value) for value in values)}
-    ends = np.log10([distinct[0], distinct[-1]])
-    at = np.log10(distinct) if len(distinct) <= 8 else np.linspace(*ends, 5)
+    at = np.log10(distinct) if len(distinct) <= 8 else np.linspace(np.log10(distinct[0]), np.log10(distinct[-1]), 5)
     return {
         "label": f"{name} (log)",
         "values": numbers(np.log10([float(value) for value in values])),

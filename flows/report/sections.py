@@ -28,8 +28,8 @@ from flows.report.page import Part, Section, paragraph, pictures, table
 from flows.report.pictures import grey_image, image_shape, signed_image
 from flows.report.searched import Searched, has_drift_page
 from flows.report.tested import (
+    Answered,
     Mistake,
-    Tested,
     calibration,
     calibration_error,
     class_scores,
@@ -194,7 +194,7 @@ def _some_pruned(searched: Searched) -> bool:
     return any(one.pruned_at is not None for one in searched.ranked)
 
 
-def test_section(searched: Searched, tested: Tested) -> Section:
+def test_section(searched: Searched, tested: Answered) -> Section:
     """Return what the winner reached on the test rows, and where it fails."""
     parts: list[Part] = [
         paragraph(answers.how_good(tested), "answer"),
@@ -228,7 +228,7 @@ def _interval_note(searched: Searched) -> str:
     )
 
 
-def confusion_section(tested: Tested) -> Section:
+def confusion_section(tested: Answered) -> Section:
     """Return what the winner confuses."""
     parts: list[Part] = [paragraph(answers.what_it_confuses(tested), "answer")]
     task = tested.preparation.task
@@ -274,7 +274,7 @@ def confusion_section(tested: Tested) -> Section:
     return Section("confuses", "What it confuses", parts)
 
 
-def _parts_table(tested: Tested) -> list[Part]:
+def _parts_table(tested: Answered) -> list[Part]:
     if not tested.parts:
         return []
     head = ["target", "RMSE", "from", "to", "R²", "MAE"]
@@ -292,7 +292,7 @@ def _parts_table(tested: Tested) -> list[Part]:
     return [table(head, rows)]
 
 
-def mistakes_section(searched: Searched, tested: Tested) -> Section:
+def mistakes_section(searched: Searched, tested: Answered) -> Section:
     """Return the worst mistakes, as pictures or as rows."""
     shape = image_shape(tested.preparation)
     most = MOST_WRONG_ROWS if shape is None else MOST_MISTAKES
@@ -318,7 +318,7 @@ def _wrong_images(dataset: Dataset, found: Sequence[Mistake], shape: tuple[int, 
     )
 
 
-def _wrong_rows(tested: Tested, found: Sequence[Mistake]) -> str:
+def _wrong_rows(tested: Answered, found: Sequence[Mistake]) -> str:
     columns = list(tested.preparation.columns[:MOST_COLUMNS])
     cut = len(tested.preparation.columns) - len(columns)
     how = "off by" if tested.preparation.task == "regression" else "how sure"
@@ -328,7 +328,7 @@ def _wrong_rows(tested: Tested, found: Sequence[Mistake]) -> str:
     return table(head, rows) + more
 
 
-def _values(tested: Tested, row: int, columns: Sequence[str]) -> list[str]:
+def _values(tested: Answered, row: int, columns: Sequence[str]) -> list[str]:
     values = tested.rows.iloc[row]
     return [f"{values[name]:.5g}" if isinstance(values[name], float) else str(values[name])[:40] for name in columns]
 

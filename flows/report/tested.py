@@ -24,7 +24,7 @@ MOST_CURVE_POINTS = 120
 
 
 @dataclass(frozen=True)
-class Tested:
+class Answered:
     """What the winner said of the test rows.
 
     Attributes
@@ -59,7 +59,7 @@ class Tested:
     def is_true(self) -> npt.NDArray[np.bool_]:
         """Which class or label each row has, (N, C)."""
         if self.preparation.classes is None:
-            return np.asarray(self.target > 0)
+            return np.asarray(self.target, dtype=np.float64) > 0
         return np.asarray(np.asarray(self.target)[:, None] == np.arange(len(self.preparation.classes)))
 
     @cached_property
@@ -77,17 +77,18 @@ class Tested:
     @cached_property
     def said_values(self) -> Numbers:
         """What it predicts of the quantities, in their units, (N, targets)."""
-        return self.outputs * np.array(self.preparation.target_scale) + np.array(self.preparation.target_mean)
+        scale, mean = np.array(self.preparation.target_scale), np.array(self.preparation.target_mean)
+        return np.asarray(self.outputs * scale + mean)
 
 
-def test_winner(searched: Searched) -> Tested:
+def answer_test_rows(searched: Searched) -> Answered:
     """Let the winner answer the test rows, and measure."""
     dataset = searched.dataset
     rows = raw_test_rows(dataset)
     outputs = answers(read_network(searched.run, searched.winner), dataset, dataset.test)
     tally = tally_for(dataset.preparation)
     tally.add(rows[list(dataset.preparation.targets)], outputs)
-    return Tested(
+    return Answered(
         preparation=dataset.preparation,
         rows=rows,
         target=np.asarray(dataset.test.target),
@@ -112,7 +113,7 @@ class ClassScore:
     precision_high: float
 
 
-def class_scores(tested: Tested) -> list[ClassScore]:
+def class_scores(tested: Answered) -> list[ClassScore]:
     """Return precision and recall of every class or label with Wilson's intervals; nothing is known of no rows."""
     true, said = tested.is_true.sum(axis=0), tested.is_said.sum(axis=0)
     both = (tested.is_true & tested.is_said).sum(axis=0)
@@ -123,7 +124,7 @@ def class_scores(tested: Tested) -> list[ClassScore]:
     return scores
 
 
-def confusion(tested: Tested) -> npt.NDArray[np.int64]:
+def confusion(tested: Answered) -> npt.NDArray[np.int64]:
     """Return how many rows of each class are said to be of each, (true, said)."""
     return np.asarray(tested.is_true.astype(np.int64).T @ tested.is_said.astype(np.int64))
 
@@ -138,7 +139,7 @@ class Confused:
     rows: int
 
 
-def most_confused(tested: Tested) -> list[Confused]:
+def most_confused(tested: Answered) -> list[Confused]:
     """Return the pairs of classes that are taken for one another, the most often first."""
     counts, names = confusion(tested), tested.names
     rows = counts.sum(axis=1)
@@ -161,7 +162,7 @@ class Threshold:
     share: float
 
 
-def thresholds(tested: Tested) -> list[Threshold]:
+def thresholds(tested: Answered) -> list[Threshold]:
     """Return the curves of each class against the others, or of each label; of two classes those of the second.
 
     Classes that no test row has, or every one, have none.
@@ -205,7 +206,7 @@ class CalibrationBin:
     count: int
 
 
-def calibration(tested: Tested) -> list[CalibrationBin]:
+def calibration(tested: Answered) -> list[CalibrationBin]:
     """Return how often predictions come true, by the probability that they had, in bins of equal width.
 
     Of a classification the prediction is the likeliest class, of two classes the second; of labels it is each label.
@@ -226,12 +227,12 @@ def calibration_error(bins: list[CalibrationBin]) -> float:
     return sum(each.count * abs(each.likely - each.right) for each in bins) / sum(each.count for each in bins)
 
 
-def _told(tested: Tested) -> tuple[Numbers, npt.NDArray[np.bool_]]:
+def _told(tested: Answered) -> tuple[Numbers, npt.NDArray[np.bool_]]:
     if tested.preparation.classes is None:
         return tested.outputs.ravel(), tested.is_true.ravel()
     if len(tested.names) == 2:
         return tested.outputs[:, 1], tested.is_true[:, 1]
-    return tested.outputs.max(axis=1), (tested.is_true & tested.is_said).any(axis=1)
+    return np.asarray(tested.outputs.max(axis=1)), np.asarray((tested.is_true & tested.is_said).any(axis=1))
 
 
 @dataclass(frozen=True)
@@ -244,7 +245,7 @@ class Mistake:
     how: str
 
 
-def mistakes(tested: Tested) -> Iterator[Mistake]:
+def mistakes(tested: Answered) -> Iterator[Mistake]:
     """Yield wrong answers, the worst first: the surest of classes and labels, the farthest off of quantities."""
     task, names = tested.preparation.task, tested.names
     if task == "classification":
@@ -273,7 +274,7 @@ def mistakes(tested: Tested) -> Iterator[Mistake]:
             )
 
 
-def _surest_labels(tested: Tested) -> Iterator[tuple[int, int]]:
+def _surest_labels(tested: Answered) -> Iterator[tuple[int, int]]:
     rows, places = np.nonzero(tested.is_true != tested.is_said)
     sure = np.abs(tested.outputs[rows, places] - LABEL_THRESHOLD)
     for each in np.argsort(-sure, kind="stable"):

@@ -21,7 +21,7 @@ from flows.report.charts import (
     points,
     spread,
 )
-from flows.report.tested import CalibrationBin, ClassScore, Tested, Threshold, confusion
+from flows.report.tested import Answered, CalibrationBin, ClassScore, Threshold, confusion
 
 MOST_CLASSES = 25
 """Of a confusion matrix; of more, those with the most mistakes."""
@@ -35,7 +35,7 @@ MOST_INPUTS = 40
 MOST_UNITS = 64
 
 
-def confusion_chart(tested: Tested) -> Chart:
+def confusion_chart(tested: Answered) -> Chart:
     """Draw which classes are said to be which, as shares of the true class, with the counts."""
     counts = confusion(tested)
     shown = np.arange(len(counts))
@@ -158,7 +158,7 @@ def calibration_chart(bins: list[CalibrationBin]) -> Chart:
     )
 
 
-def residual_charts(tested: Tested, place: int) -> list[Chart]:
+def residual_charts(tested: Answered, place: int) -> list[Chart]:
     """Draw one target of a regression: predicted over true, residual over predicted, and how residuals spread."""
     name = label(tested.names[place])
     true, said = tested.true_values[:, place], tested.said_values[:, place]
