@@ -61,11 +61,15 @@ def _verdict(lead: Lead) -> str:
 
 
 def _difference(lead: Lead) -> str:
-    return f"{lead.value:+.4g}"
+    return _signed(lead.value)
 
 
 def _interval(lead: Lead) -> str:
-    return f"95% interval {lead.low:+.4g} to {lead.high:+.4g}"
+    return f"95% interval {_signed(lead.low)} to {_signed(lead.high)}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3g}" if value else "0"
 
 
 def within_chance(leads: Leads) -> str:
@@ -83,7 +87,8 @@ def within_chance(leads: Leads) -> str:
 def how_good(tested: Answered) -> str:
     """Say what the winner reached on the test rows."""
     first = tested.measures[0]
-    return f"{_measured(first)} on {len(tested.rows):,} test rows{_constant(first)}."
+    said = _measured(first)
+    return f"{said[0].upper()}{said[1:]} on {len(tested.rows):,} test rows{_constant(first)}."
 
 
 def _measured(one: Measure) -> str:

@@ -19,11 +19,13 @@ GREEN = "#009E73"
 ORANGE = "#E69F00"
 PURPLE = "#CC79A7"
 GREY = "#8C8C8C"
+PALE = "#C4CCD4"
 SERIES = (SECOND, ORANGE, GREEN, PURPLE, SKY, WINNER, "#B8A800", GREY)
 DASHES = ("solid", "dash", "dot", "dashdot")
 
 MOST_LETTERS = 48
 DIGITS = 4
+FEW_EPOCHS = 12
 
 
 def chart(traces: Sequence[Trace], title: str, x: str, y: str, *, height: int = 420, **layout: Any) -> Chart:
@@ -85,6 +87,11 @@ def joined(curves: Iterable[tuple[Sequence[float], Sequence[float]]]) -> tuple[l
         x += [*numbers(across), None]
         y += [*numbers(up), None]
     return x, y
+
+
+def epoch_axis(last: int) -> dict[str, Any]:
+    """Return an axis of epochs, which have no halves."""
+    return {"dtick": 1} if last <= FEW_EPOCHS else {}
 
 
 def diagonal(low: float, high: float, name: str) -> Trace:

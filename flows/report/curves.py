@@ -16,7 +16,7 @@ MOST_CURVES = 120
 MOST_TOP = 20
 """Of so many curves the best are always drawn; the others are drawn at random."""
 MOST_POINTS = 100
-"""Epochs of a curve that are drawn; of more, as many evenly."""
+"""Epochs of a curve that are drawn, about; of more, every second, third and so on, the same of all curves."""
 
 LOSSES = ("train/loss", "val/loss")
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
@@ -50,12 +50,15 @@ class Curves:
         Of the others: all of them, or drawn at random.
     trials : int
         How many there are in all.
+    every : int
+        Every so many epochs are drawn, besides the first and a curve's last.
     """
 
     winner: Curve
     top: tuple[Curve, ...]
     sample: tuple[Curve, ...]
     trials: int
+    every: int
 
     @property
     def are_sampled(self) -> bool:
@@ -77,35 +80,42 @@ def read_curves(searched: Searched) -> Curves:
     """Read the losses of the trials that are drawn."""
     top, others = drawn_trials(searched)
     is_refit = all(trial.key != searched.winner.key for trial in searched.trials)
+    every = _every(searched)
     return Curves(
-        winner=_read(searched, searched.winner, LOSSES),
-        top=tuple(_read(searched, trial, LOSSES) for trial in top),
-        sample=tuple(_read(searched, trial, LOSSES) for trial in others),
+        winner=_read(searched, searched.winner, LOSSES, every),
+        top=tuple(_read(searched, trial, LOSSES, every) for trial in top),
+        sample=tuple(_read(searched, trial, LOSSES, every) for trial in others),
         trials=len(searched.trials) + is_refit,
+        every=every,
     )
 
 
 def read_watched(searched: Searched) -> Curve | None:
     """Read what was watched of the winner's layers, `layer/1/weight_norm` and so on; None if nothing was."""
     names = sorted(name for name in searched.winner.metrics if name.startswith("layer/"))
-    return _read(searched, searched.winner, names) if names else None
+    return _read(searched, searched.winner, names, _every(searched)) if names else None
 
 
-def _read(searched: Searched, trial: TrialRecord, names: Sequence[str]) -> Curve:
+def _every(searched: Searched) -> int:
+    most = max(trial.most_epochs for trial in (*searched.trials, searched.winner))
+    return -(-most // MOST_POINTS)
+
+
+def _read(searched: Searched, trial: TrialRecord, names: Sequence[str], every: int) -> Curve:
     found = metric_curves(searched.run.tracking, trial.run_id, names)
-    epochs = sorted(found)
-    if len(epochs) > MOST_POINTS:
-        epochs = [epochs[place] for place in np.unique(np.linspace(0, len(epochs) - 1, MOST_POINTS).astype(int))]
+    last = max(found, default=0)
+    epochs = [epoch for epoch in sorted(found) if epoch in (1, last) or epoch % every == 0]
     values = {name: tuple(found[epoch].get(name, float("nan")) for epoch in epochs) for name in names}
     return Curve(trial, tuple(epochs), values)
 
 
-def bands(curves: Sequence[Curve], name: str) -> tuple[list[int], npt.NDArray[np.float64]]:
+def bands(curves: Sequence[Curve], name: str, every: int) -> tuple[list[int], npt.NDArray[np.float64]]:
     """Return quantiles of a metric over curves, (quantiles, epochs), epoch by epoch among those that came so far."""
     by_epoch: dict[int, list[float]] = {}
     for curve in curves:
         for epoch, value in zip(curve.epochs, curve.values[name], strict=True):
-            if np.isfinite(value):
+            # The last epoch of a curve may be one that the others leave out.
+            if np.isfinite(value) and (epoch == 1 or epoch % every == 0):
                 by_epoch.setdefault(epoch, []).append(value)
     epochs = sorted(by_epoch)
     if not epochs:

@@ -24,6 +24,8 @@ from flows.tracking.search_runs import TrialRecord
 CONFIDENCE = 0.95
 MOST_COMPARED = 9
 """Configurations behind the winner whose distance to it is measured."""
+MOST_ROWS = 500_000
+"""Validation rows that all of them together answer: of a large dataset fewer configurations are compared."""
 
 _RANKED_BY: dict[Task, str] = {"classification": "accuracy", "regression": "rmse", "multilabel": "log_loss"}
 
@@ -76,7 +78,8 @@ class Leads:
 def measure_leads(searched: Searched) -> Leads:
     """Compare the winner with the configurations behind it, on the validation rows, and with the second on the test."""
     metric = METRICS[_RANKED_BY[searched.dataset.task]]
-    others = searched.ranked[1 : 1 + MOST_COMPARED]
+    rows = sum(dataset.rows["validation"] for dataset in searched.folds or (searched.dataset,))
+    others = searched.ranked[1 : 1 + min(MOST_COMPARED, max(1, MOST_ROWS // rows))]
     ours = _on_validation(searched, metric, searched.best) if others else np.empty((0, 0))
     validation = tuple(
         _lead(metric, ours, _on_validation(searched, metric, other), place, other.name)

@@ -36,8 +36,8 @@ def make_report(searched: Searched) -> str:
     ]
     dataset = searched.dataset
     lead = paragraph(
-        f"The search {searched.facts.space} on {dataset.schema.name}, {dataset.rows['train']:,} training rows, "
-        f"{len(searched.trials):,} trials.",
+        f"The search of the space {searched.facts.space} on {dataset.schema.name}: {dataset.rows['train']:,} training "
+        f"rows, {len(searched.trials):,} trials.",
         "quiet",
     )
     return page(

@@ -23,7 +23,10 @@ function template() {
 
 function draw(place, chart) {
   const ink = getComputedStyle(root).getPropertyValue("--ink").trim();
-  const data = chart.data.map((trace) => trace.type === "parcoords"
+  // Blue that is dark enough on white is too dark on black.
+  const text = JSON.stringify(chart.data);
+  const shown = JSON.parse(dark.matches ? text.replaceAll("#0072B2", "#4BA3DB") : text);
+  const data = shown.map((trace) => trace.type === "parcoords"
     ? { ...trace, labelfont: { color: ink }, tickfont: { color: ink }, rangefont: { color: "rgba(0,0,0,0)" } } : trace);
   return Plotly.react(place, data, { ...chart.layout, template: template() },
     { responsive: true, displaylogo: false });

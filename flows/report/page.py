@@ -103,8 +103,12 @@ def _section(section: Section, charts: list[Chart]) -> str:
         if isinstance(part, str):
             body.append(part)
         else:
-            height = part["layout"]["height"]
-            body.append(f'<div class="chart" data-chart="{len(charts)}" style="height: {height}px"></div>')
+            layout = part["layout"]
+            title = escape(layout["title"]["text"])
+            body.append(
+                f'<div class="chart" role="img" aria-label="{title}" data-chart="{len(charts)}" '
+                f'style="height: {layout["height"]}px"></div>'
+            )
             charts.append(part)
     return f'<section id="{section.name}"><h2>{escape(section.title)}</h2>{"".join(body)}</section>'
 

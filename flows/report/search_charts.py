@@ -11,6 +11,7 @@ from flows.report.charts import (
     GREEN,
     GREY,
     ORANGE,
+    PALE,
     SECOND,
     SERIES,
     SKY,
@@ -19,6 +20,7 @@ from flows.report.charts import (
     Trace,
     chart,
     diagonal,
+    epoch_axis,
     joined,
     label,
     line,
@@ -82,7 +84,7 @@ def lead_chart(leads: Leads) -> Chart:
     )
 
 
-def curves_chart(curves: Curves, name: str, unit: str) -> Chart:
+def curves_chart(curves: Curves, name: str) -> Chart:
     """Draw the curves of a loss: the winner on top, pruned and diverged ones faded, bands where not all are drawn."""
     traces: list[Trace] = []
     pruned = [curve for curve in (*curves.top, *curves.sample) if curve.trial.pruned_at is not None]
@@ -91,7 +93,7 @@ def curves_chart(curves: Curves, name: str, unit: str) -> Chart:
     others = [curve for curve in curves.sample if id(curve) not in gone]
     top = [curve for curve in curves.top if id(curve) not in gone]
     if curves.are_sampled:
-        traces += _bands(curves.sample, name)
+        traces += _bands(curves, name)
     for group, said, colour, opacity, width in (
         (pruned, "pruned", GREY, 0.3, 1),
         (lost, "diverged", ORANGE, 0.5, 1),
@@ -102,7 +104,15 @@ def curves_chart(curves: Curves, name: str, unit: str) -> Chart:
             x, y = joined((curve.epochs, curve.values[name]) for curve in group)
             traces.append(line(x, y, f"{said} ({len(group)})", colour, width=width, opacity=opacity, hoverinfo="skip"))
     traces.append(line(curves.winner.epochs, numbers(curves.winner.values[name]), "winner", WINNER, width=3.5))
-    return chart(traces, f"{_sentence(name)} of the trials", "epoch", f"{name} ({unit})", yaxis=_loss_axis(traces))
+    last = max(curve.epochs[-1] for curve in (curves.winner, *curves.top, *curves.sample) if curve.epochs)
+    return chart(
+        traces,
+        f"{_sentence(name)} of the trials",
+        "epoch",
+        name,
+        xaxis=epoch_axis(last),
+        yaxis=_axis([value for trace in traces for value in trace["y"] if value is not None]),
+    )
 
 
 def gap_chart(searched: Searched) -> Chart:
@@ -136,8 +146,9 @@ def gap_chart(searched: Searched) -> Chart:
         "Training against validation: the higher above the line, the more it has overfitted",
         "train/loss of the last epoch",
         "val/loss of the last epoch",
-        xaxis={"type": _scale(x)},
-        yaxis={"type": _scale(y)},
+        # One scale for both, on which the line of no gap is one.
+        xaxis=_axis([*x, *y]),
+        yaxis=_axis([*x, *y]),
     )
 
 
@@ -151,6 +162,7 @@ def own_gap_chart(winner: Curve) -> Chart:
         "The winner's losses",
         "epoch",
         "loss",
+        xaxis=epoch_axis(winner.epochs[-1]),
     )
 
 
@@ -172,7 +184,7 @@ def parallel_chart(searched: Searched) -> Chart | None:
         "labelangle": -12 if len(dimensions) > 7 else 0,
         "line": {
             "color": numbers(scores),
-            "colorscale": "Cividis",
+            "colorscale": [[0, PALE], [0.6, SKY], [1, WINNER]],
             "reversescale": not goal.maximise,
             "cmin": rounded(float(middle[0])),
             "cmax": rounded(float(middle[1])),
@@ -281,7 +293,7 @@ def stack_chart(stacks: Sequence[StackCost]) -> Chart:
         traces,
         "Time and throughput of every stack",
         "training time (s)",
-        "throughput (trained samples a second)",
+        "samples trained a second",
         height=380,
         yaxis={"rangemode": "tozero"},
         xaxis={"rangemode": "tozero"},
@@ -308,12 +320,12 @@ def watched_charts(watched: Curve) -> list[Chart]:
             )
             for place, name in enumerate(one for one in sorted(watched.values) if one.endswith(f"/{quantity}"))
         ]
-        charts.append(chart(traces, title, "epoch", unit, height=340))
+        charts.append(chart(traces, title, "epoch", unit, height=340, xaxis=epoch_axis(watched.epochs[-1])))
     return charts
 
 
-def _bands(sample: Sequence[Curve], name: str) -> list[Trace]:
-    epochs, found = bands(sample, name)
+def _bands(curves: Curves, name: str) -> list[Trace]:
+    epochs, found = bands(curves.sample, name, curves.every)
     traces = []
     for outer, said in ((0, "middle 80%"), (1, "middle 50%")):
         low, high = numbers(found[outer]), numbers(found[-1 - outer])
@@ -362,13 +374,11 @@ def _dimension(values: Sequence[str | float], name: str) -> dict[str, Any]:
     }
 
 
-def _loss_axis(traces: Sequence[Trace]) -> dict[str, Any]:
-    return {"type": _scale([value for trace in traces for value in trace["y"] if value is not None])}
-
-
-def _scale(values: Sequence[float]) -> str:
-    """Return which scale an axis should have."""
-    return "log" if values and min(values) > 0 and max(values) / min(values) > LOG_RANGE else "linear"
+def _axis(values: Sequence[float]) -> dict[str, Any]:
+    """Return an axis of losses: logarithmic where they span magnitudes."""
+    if values and min(values) > 0 and max(values) / min(values) > LOG_RANGE:
+        return {"type": "log", "dtick": "D2", "tickformat": "~g"}
+    return {"type": "linear"}
 
 
 def _sentence(name: str) -> str:

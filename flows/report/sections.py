@@ -98,7 +98,10 @@ def leaderboard_section(searched: Searched) -> Section:
         "leaderboard",
         "Leaderboard",
         [
-            paragraph(f"{of} by {goal.metric}{each}; metrics are of the last epoch.{lost}"),
+            paragraph(
+                f"{of} by {goal.metric}{each}; the lower validation loss decides between equals. Metrics are of "
+                f"the last epoch.{lost}"
+            ),
             *([paragraph(f"All of them: {common}.", "quiet")] if common else []),
             table(head, (row(place) for place in range(count)), winner=True),
         ],
@@ -125,9 +128,12 @@ def curves_section(curves: Curves) -> Section:
         "curves",
         "Loss curves",
         [
-            paragraph(f"{said} Pruned and diverged trials are faded. After each epoch."),
-            search_charts.curves_chart(curves, "val/loss", "mean over the validation rows"),
-            search_charts.curves_chart(curves, "train/loss", "mean over the training rows, each before its update"),
+            paragraph(
+                f"{said} Pruned and diverged trials are faded. Validation is measured after an epoch; training "
+                "is the mean over its rows, each before the update that it led to."
+            ),
+            search_charts.curves_chart(curves, "val/loss"),
+            search_charts.curves_chart(curves, "train/loss"),
         ],
     )
 

@@ -268,7 +268,7 @@ def mistakes(tested: Answered) -> Iterator[Mistake]:
             place = int(np.abs(error[row]).argmax())
             yield Mistake(
                 int(row),
-                f"{names[place]} {tested.true_values[row, place]:.5g}",
+                f"{names[place] if len(names) > 1 else ''} {tested.true_values[row, place]:.5g}".strip(),
                 f"{tested.said_values[row, place]:.5g}",
                 f"{tested.said_values[row, place] - tested.true_values[row, place]:+.4g}",
             )

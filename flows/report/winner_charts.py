@@ -19,6 +19,7 @@ from flows.report.charts import (
     line,
     numbers,
     points,
+    rounded,
     spread,
 )
 from flows.report.tested import Answered, CalibrationBin, ClassScore, Threshold, confusion
@@ -50,10 +51,12 @@ def confusion_chart(tested: Answered) -> Chart:
         "type": "heatmap",
         "x": names,
         "y": names,
-        "z": [numbers(row) for row in shares],
+        # A cell of no rows is left empty, so that the mistakes stand out.
+        "z": [[rounded(share) if share else None for share in row] for row in shares.tolist()],
         "zmin": 0,
         "zmax": 1,
-        "text": [[str(count) for count in row] for row in counts.tolist()],
+        "text": [[str(count) if count else "" for count in row] for row in counts.tolist()],
+        "hoverongaps": False,
         "colorscale": "Cividis",
         "colorbar": {"title": {"text": "share of<br>true class"}, "tickformat": ".0%", "thickness": 12},
         "hovertemplate": "%{y} said to be %{x}: %{text} rows, %{z:.1%}<extra></extra>",

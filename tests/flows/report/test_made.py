@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from plotly.graph_objects import Figure
 from sklearn.datasets import make_multilabel_classification
 
-from flows.data.store import open_dataset
+from flows.data.store import Dataset, open_dataset
 from flows.errors import RunError
 from flows.ranking import Candidate
 from flows.report.curves import MOST_CURVES
@@ -51,7 +51,7 @@ def text_of(html: str) -> str:
 
 def accuracy_of(said: str) -> float:
     """Return the accuracy on the test rows that a report names."""
-    found = re.search(r"accuracy (0\.\d+) \(95% interval 0\.\d+ to [01]\.?\d*\) on \d+ test rows", said)
+    found = re.search(r"Accuracy (0\.\d+) \(95% interval 0\.\d+ to [01]\.?\d*\) on \d+ test rows", said)
     assert found is not None
     return float(found[1])
 
@@ -223,6 +223,17 @@ def test_what_was_watched_of_the_layers_is_drawn_if_it_was(digits_search: Search
         ("layer 1", [0.5, 1.0, 1.5]),
         ("layer 2", [0.5, 1.0, 1.5]),
     ]
+
+
+def test_a_search_of_one_configuration_has_a_report_without_what_takes_two(
+    diabetes: Dataset, shared_tracking: Tracking
+) -> None:
+    alone = searched(diabetes, shared_tracking, {"grid": {"hidden": [[4]], "learning_rate": [0.01], "epochs": [2]}})
+    html = make_report(alone)
+    said = text_of(html)
+    assert "There is no second: the search has one configuration with a rank." in said
+    assert "No hyperparameter varies." in said
+    assert not any("importance" in title or "leads" in title for title in titles_of(html))
 
 
 def test_a_search_that_trained_nothing_itself_says_that_its_time_was_not_measured(digits_search: Searched) -> None:
