@@ -65,6 +65,8 @@ def _difference(lead: Lead) -> str:
 
 
 def _interval(lead: Lead) -> str:
+    if lead.low == lead.high == 0:
+        return "both are right and wrong on the same rows"
     return f"95% interval {_signed(lead.low)} to {_signed(lead.high)}"
 
 

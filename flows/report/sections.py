@@ -223,15 +223,18 @@ def test_section(searched: Searched, tested: Answered) -> Section:
 
 
 def _interval_note(searched: Searched) -> str:
-    unit = {
-        "classification": "",
-        "multilabel": " Accuracy counts a row as right if all its labels are.",
-        "regression": " RMSE and MAE are in the unit of the target; of several targets in standard deviations.",
+    said = {
+        "classification": "Wilson's of the accuracy, percentiles of a bootstrap of rows of the others.",
+        "multilabel": (
+            "Wilson's of the accuracy, which counts a row as right if all its labels are, percentiles of a bootstrap "
+            "of rows of the others."
+        ),
+        "regression": (
+            "percentiles of a bootstrap of rows. RMSE and MAE are in the unit of the target; of several targets in "
+            "standard deviations."
+        ),
     }[searched.dataset.task]
-    return (
-        "95% intervals: Wilson's of the accuracy, percentiles of a bootstrap of rows for the rest. The test rows were "
-        f"used by nothing before.{unit}"
-    )
+    return f"95% intervals: {said} Nothing was chosen by the test rows."
 
 
 def confusion_section(tested: Answered) -> Section:
