@@ -1,6 +1,5 @@
 """What a report is made of: a search that has just ended, or one that is read back from its run."""
 
-import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -193,7 +192,7 @@ def read_search(run: SearchRun) -> Searched:
 def read_drift(run: SearchRun) -> DriftReport | None:
     """Return the drift that was measured before a search, from its run; None if none was."""
     text = _artifact(run, DRIFT_FILE)
-    return None if text is None else DriftReport.model_validate(json.loads(text))
+    return None if text is None else DriftReport.model_validate_json(text)
 
 
 def has_drift_page(run: SearchRun) -> bool:

@@ -65,7 +65,7 @@ def leaderboard_section(searched: Searched) -> Section:
         goal.metric,
         *sorted(name for name in searched.best.metrics if name.startswith(("val/", "train/")) and name != goal.metric),
     ]
-    several, pruned = searched.has_members, any(one.pruned_at is not None for one in searched.ranked)
+    several, pruned = searched.has_members, _some_pruned(searched)
 
     def row(place: int) -> list[object]:
         one = searched.ranked[place]

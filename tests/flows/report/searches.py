@@ -10,7 +10,7 @@ from flows.planning import plan_search
 from flows.ranking import objective, rank
 from flows.report.searched import Searched, SearchFacts, members_of
 from flows.tracking.registry import register_winner
-from flows.tracking.search_runs import SearchRun, finished_on, search_run
+from flows.tracking.search_runs import finished_on, search_run
 from flows.tracking.store import Tracking
 from flows.trials import PlannedTrial
 
@@ -75,8 +75,3 @@ def searched(
 def again(found: Searched, **changes: object) -> Searched:
     """Return a search that differs in some of its facts."""
     return replace(found, facts=found.facts.model_copy(update=changes))
-
-
-def parent(found: Searched) -> SearchRun:
-    """Return the run of a search."""
-    return found.run
