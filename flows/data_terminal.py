@@ -1,9 +1,9 @@
 """`backprop data` in the terminal: the prepared datasets as tables or as JSON."""
 
-import json
 from collections.abc import Iterator
 from itertools import groupby
 
+from pydantic_core import to_json
 from rich.console import Console
 from rich.markup import escape
 from rich.prompt import Confirm
@@ -152,8 +152,11 @@ def run_remove(console: Console, datasets: str, wanted: str, yes: bool) -> None:
 
 
 def print_json(content: object) -> None:
-    """Print JSON for another program: no colours, no line breaks of the terminal's width."""
-    print(json.dumps(content, indent=2))  # noqa: T201 - rich would wrap it
+    """Print JSON for another program: no colours, no line breaks of the terminal's width, null for what is no number.
+
+    The content is what pydantic knows to serialise: models, and what Python's own types hold.
+    """
+    print(to_json(content, indent=2, inf_nan_mode="null").decode())  # noqa: T201 - rich would wrap it
 
 
 def readable(size: int) -> str:

@@ -7,8 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.parameters import OPTIMIZER_NUMBERS, default_numbers
-from flows.ranking import Candidate
-from flows.select import Selection
+from flows.ranking import Candidate, Selection
 
 SHOWN = 10
 """Rows of the leaderboard; MLflow has all of them."""

@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from backprop import Architecture, Backend, Network, Parameters, load_weights
+from backprop import Architecture, Backend, Network, Parameters, Samples, load_weights
 from flows.data.preparation import Preparation
 
 ROWS_AT_ONCE = 2**14
@@ -47,3 +47,14 @@ class Predictor:
             for start in range(0, max(1, len(x)), ROWS_AT_ONCE)
         ]
         return np.concatenate(pieces)
+
+
+def outputs_of(network: Network, parameters: Parameters, samples: Samples) -> np.ndarray:
+    """Return what a network says of samples, (N, C), some rows at a time: there may be more than memory holds."""
+    dtype = parameters.biases[0].dtype
+    pieces = []
+    for start in range(0, len(samples), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        x = network.backend.gather(samples.x, rows, dtype, shift=samples.shift, scale=samples.scale)
+        pieces.append(network.predict(parameters, x)[0])
+    return np.concatenate(pieces)

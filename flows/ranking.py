@@ -6,6 +6,8 @@ from functools import cached_property
 from statistics import fmean, stdev
 from typing import Protocol, TypeVar
 
+from pydantic import BaseModel, ConfigDict
+
 from flows.data.preparation import Task
 from flows.tracking.search_runs import TrialRecord
 
@@ -97,6 +99,31 @@ class Candidate:
     def _values(self) -> dict[str, list[float]]:
         names = [name for name in self.members[0].metrics if all(name in member.metrics for member in self.members)]
         return {name: [member.metrics[name] for member in self.members] for name in names}
+
+
+class Selection(BaseModel):
+    """The configurations of a search from the best to the worst.
+
+    Attributes
+    ----------
+    ranked : tuple of Candidate
+        By the mean over the trials of each; those that were pruned come last.
+    diverged : tuple of Candidate
+        Those with a trial whose loss stopped being finite; they have no rank.
+    winner : TrialRecord
+        The trial that is tested and registered: the refit of the best configuration after a cross-validation, else its
+        best trial.
+    test : dict of str to float
+        What the winner reached on the test rows.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    metric: str
+    ranked: tuple[Candidate, ...]
+    diverged: tuple[Candidate, ...]
+    winner: TrialRecord
+    test: dict[str, float]
 
 
 class Rankable(Protocol):

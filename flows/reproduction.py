@@ -27,9 +27,9 @@ from flows.data.catalogue import SHORT, list_datasets
 from flows.data.root import Root, open_root
 from flows.data.store import Dataset, DatasetReference, open_dataset
 from flows.environment import Environment, environment_of
-from flows.errors import ClusterError, DatasetError, RunError
+from flows.errors import ClusterError, DatasetError
 from flows.tracking.recorded_trial import RecordedTrial, read_start, read_trial, read_weights
-from flows.tracking.store import existing_store, tracking_uri
+from flows.tracking.store import existing_client
 from flows.tracking.trial_delivery import WEIGHTS_FILE, file_digest
 from flows.tracking.trial_lookup import find_trial_run
 from flows.tracking.trial_news import measured_in
@@ -111,10 +111,7 @@ def reproduce(wanted: str, datasets: str, device: Device = "auto", on_epoch: OnE
     ClusterError
         This machine has not the device that was asked for.
     """
-    uri = existing_store()
-    if uri is None:
-        raise RunError(f"no run was recorded at {tracking_uri()}; go to where it was, or set MLFLOW_TRACKING_URI")
-    client = MlflowClient(tracking_uri=uri)
+    client = existing_client()
     recorded = read_trial(client, find_trial_run(client, wanted))
     dataset = find_dataset_of(recorded, datasets)
     trial, initial = _planned(recorded, dataset), read_start(client, recorded)

@@ -8,9 +8,8 @@ import numpy as np
 from mlflow.entities import Metric, RunTag
 from prefect import flow
 from prefect.artifacts import create_table_artifact
-from pydantic import BaseModel, ConfigDict
 
-from backprop import Network, Parameters, Samples, load_weights, select_backend
+from backprop import Network, load_weights, select_backend
 from backprop.training import evaluate as evaluate_stack
 from flows.compute.stack_training import samples_of
 from flows.data.store import Dataset, DatasetReference, open_dataset
@@ -18,41 +17,14 @@ from flows.errors import RunFailedError
 from flows.measures import measure
 from flows.parameters import Space
 from flows.planning import plan_search
-from flows.ranking import Candidate, Objective, objective, rank
+from flows.prediction import outputs_of
+from flows.ranking import Candidate, Objective, Selection, objective, rank
 from flows.search import SearchEnd
 from flows.tracking import tags
 from flows.tracking.asked_trials import asked_trials
-from flows.tracking.search_runs import SearchRun, TrialRecord, finished_on
+from flows.tracking.search_runs import SearchRun, TrialRecord, finished_on, log_counts
 from flows.tracking.trial_delivery import WEIGHTS_FILE
 from flows.trials import HEADS, WarmStart
-
-ROWS_AT_ONCE = 2**14
-"""Test rows that go through a network together."""
-
-
-class Selection(BaseModel):
-    """The configurations of a search from the best to the worst.
-
-    Attributes
-    ----------
-    ranked : tuple of Candidate
-        By the mean over the trials of each; those that were pruned come last.
-    diverged : tuple of Candidate
-        Those with a trial whose loss stopped being finite; they have no rank.
-    winner : TrialRecord
-        The trial that is tested and registered: the refit of the best configuration after a cross-validation, else its
-        best trial.
-    test : dict of str to float
-        What the winner reached on the test rows.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    metric: str
-    ranked: tuple[Candidate, ...]
-    diverged: tuple[Candidate, ...]
-    winner: TrialRecord
-    test: dict[str, float]
 
 
 @flow(name="select", flow_run_name="select {dataset.name}", persist_result=False)
@@ -77,6 +49,8 @@ def select(
     # Not from the search's outcome: thousands of keys are more than Prefect takes as parameters of a run.
     asked = asked_trials(run) if space.optuna is not None else ()
     plan = plan_search(space, [open_dataset(fold) for fold in folds] or [opened], asked, warm_start)
+    keys = [trial.key for trial in plan.trials] + ([] if end.refit is None else [end.refit])
+    log_counts(run, [found[key] for key in keys if key in found], failed=len(end.failed))
     candidates = plan.candidates(found)
     if not candidates:
         raise RunFailedError(f"every configuration has a trial that failed: {next(iter(end.failed.values()))}")
@@ -153,17 +127,6 @@ def measure_on_test(run: SearchRun, winner: TrialRecord, dataset: Dataset) -> di
         tags=[RunTag(tags.WINNER, "true")],
     )
     return measured
-
-
-def outputs_of(network: Network, parameters: Parameters, samples: Samples) -> np.ndarray:
-    """Return what a network says of samples, (N, C), some rows at a time: there may be more than memory holds."""
-    dtype = parameters.biases[0].dtype
-    pieces = []
-    for start in range(0, len(samples), ROWS_AT_ONCE):
-        rows = slice(start, start + ROWS_AT_ONCE)
-        x = network.backend.gather(samples.x, rows, dtype, shift=samples.shift, scale=samples.scale)
-        pieces.append(network.predict(parameters, x)[0])
-    return np.concatenate(pieces)
 
 
 def _publish(ranked: list[Candidate], goal: Objective, name: str, *, with_epochs: bool) -> None:

@@ -17,10 +17,11 @@ from flows.data.store import DatasetReference, open_dataset
 from flows.form import DataAddress, TargetColumns
 from flows.ingest import Ingested, ingest
 from flows.parameters import ComputeParameters, Space, TaskChoice, TrainParameters
+from flows.ranking import Selection
 from flows.report.logged import ReportOutcome, report_on
 from flows.report.searched import Searched, SearchFacts, members_of
 from flows.search import SearchOutcome, search
-from flows.select import Selection, select
+from flows.select import select
 from flows.spaces import SpaceName, load_space
 from flows.tracking import tags
 from flows.tracking.data_reports import log_drift, log_validation

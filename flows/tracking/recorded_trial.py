@@ -9,7 +9,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from pydantic import ValidationError
 
-from backprop import Parameters, WeightsError, load_weights
+from backprop import Architecture, Parameters, WeightsError, load_weights
 from flows.data.sources.files import first_line
 from flows.environment import Environment
 from flows.errors import RunError
@@ -96,8 +96,7 @@ def read_trial(client: MlflowClient, run: Run) -> RecordedTrial:
             f"{who} has no tag {' and no tag '.join(missing)}: an older version of backprop recorded it, and what was "
             "not noted cannot be compared; delete the run, and the same `backprop train` trains it again"
         )
-    experiment = client.get_experiment(run.info.experiment_id)
-    tracking = Tracking(uri=client.tracking_uri, experiment_id=experiment.experiment_id, experiment=experiment.name)
+    tracking = tracking_of(client, run)
     parent = found.get(tags.PARENT)
     pruned_at, diverged_at = found.get(tags.PRUNED), found.get(tags.DIVERGED)
     names = [name for name in run.data.metrics if name.startswith(CURVES)]
@@ -133,6 +132,12 @@ def read_trial(client: MlflowClient, run: Run) -> RecordedTrial:
     )
 
 
+def tracking_of(client: MlflowClient, run: Run) -> Tracking:
+    """Return the experiment of a run, in the store of a client."""
+    experiment = client.get_experiment(run.info.experiment_id)
+    return Tracking(uri=client.tracking_uri, experiment_id=experiment.experiment_id, experiment=experiment.name)
+
+
 def hyperparameters_of(params: dict[str, str], who: str) -> Hyperparameters:
     """Return the hyperparameters that a run's params were written from.
 
@@ -158,7 +163,12 @@ def hyperparameters_of(params: dict[str, str], who: str) -> Hyperparameters:
 
 
 def read_weights(client: MlflowClient, trial: RecordedTrial) -> Parameters:
-    """Return a trial's weights.
+    """Return a trial's weights; a WeightsError where `read_network` raises one."""
+    return read_network(client, trial.run_id, trial.weights_digest)[1]
+
+
+def read_network(client: MlflowClient, run_id: str, digest: str) -> tuple[Architecture, Parameters]:
+    """Return the network that a trial's run holds, whose file has a SHA-256.
 
     Raises
     ------
@@ -167,12 +177,12 @@ def read_weights(client: MlflowClient, trial: RecordedTrial) -> Parameters:
     """
     with tempfile.TemporaryDirectory(prefix="backprop-") as directory:
         try:
-            path = Path(client.download_artifacts(trial.run_id, WEIGHTS_FILE, directory))
+            path = Path(client.download_artifacts(run_id, WEIGHTS_FILE, directory))
         except (MlflowException, OSError) as error:
             raise WeightsError(f"{WEIGHTS_FILE} is not with the run any more ({first_line(error)})") from error
-        if file_digest(path) != trial.weights_digest:
+        if file_digest(path) != digest:
             raise WeightsError(f"{WEIGHTS_FILE} of the run is not the file that was written: its SHA-256 is another")
-        return load_weights(path)[1]
+        return load_weights(path)
 
 
 def read_start(client: MlflowClient, trial: RecordedTrial) -> Parameters | None:

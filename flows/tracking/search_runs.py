@@ -1,13 +1,13 @@
 """The MLflow run of a search, and what can be read back of its trials."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import Metric, Run
 from pydantic import BaseModel, ConfigDict
 
 from flows.data.store import Dataset, DatasetReference
@@ -18,6 +18,12 @@ from flows.tracking.inputs import dataset_inputs
 from flows.tracking.sqlite import fold_log
 from flows.tracking.store import Tracking
 from flows.trials import DTYPE, SHUFFLE_SEED, WarmStart, canonical_digest
+
+NAME_BEGINS = "search · "
+"""How the name of a search's run begins; the space follows."""
+
+COUNTS = ("finished", "pruned", "diverged", "failed")
+"""What the trials of a search are counted by, as the metrics `trials/...` of its run."""
 
 _PAGE = 1000
 
@@ -116,6 +122,18 @@ def log_command(run: SearchRun, command: str) -> None:
     run.tracking.client().set_tag(run.run_id, tags.COMMAND, command)
 
 
+def log_counts(run: SearchRun, finished: Sequence[TrialRecord], failed: int) -> None:
+    """Write on a search's run what became of its trials, so that nobody has to read all of them to know.
+
+    Those that were pruned or diverged are finished too; some may have been trained by other searches.
+    """
+    pruned = sum(trial.pruned_at is not None for trial in finished)
+    diverged = sum(trial.diverged_at is not None for trial in finished)
+    counted = zip(COUNTS, (len(finished), pruned, diverged, failed), strict=True)
+    metrics = [Metric(f"trials/{name}", float(count), 0, 0) for name, count in counted]
+    run.tracking.client().log_batch(run.run_id, metrics=metrics)
+
+
 def reopen(run: SearchRun) -> None:
     """Set a search's run to RUNNING: it has trials to train, perhaps after it ended once."""
     client = run.tracking.client()
@@ -173,7 +191,7 @@ def finished_trials(tracking: Tracking, digest: str, search: SearchRun | None = 
     for trial in _search(tracking.client(), tracking, where):
         if tags.TRIAL_KEY not in trial.data.tags:
             continue
-        record = _record(trial)
+        record = trial_record(trial)
         is_own = search is not None and trial.data.tags.get(tags.PARENT) == search.run_id
         if record.pruned_at is None or (is_own and record.key not in found):
             found[record.key] = record
@@ -199,7 +217,8 @@ def finished_on(
     return found
 
 
-def _record(trial: Run) -> TrialRecord:
+def trial_record(trial: Run) -> TrialRecord:
+    """Return a finished trial as its run has it."""
     diverged_at, pruned_at = trial.data.tags.get(tags.DIVERGED), trial.data.tags.get(tags.PRUNED)
     return TrialRecord(
         key=trial.data.tags[tags.TRIAL_KEY],
@@ -213,14 +232,19 @@ def _record(trial: Run) -> TrialRecord:
     )
 
 
-def _search(client: MlflowClient, tracking: Tracking, where: str) -> Iterator[Run]:
+def every_run(client: MlflowClient, experiment_ids: Sequence[str], where: str) -> Iterator[Run]:
+    """Yield the runs of some experiments that a filter finds, a thousand a call."""
     token = None
     while True:
-        page = client.search_runs([tracking.experiment_id], where, max_results=_PAGE, page_token=token)
+        page = client.search_runs(list(experiment_ids), where, max_results=_PAGE, page_token=token)
         yield from page
         token = page.token
         if not token:
             return
+
+
+def _search(client: MlflowClient, tracking: Tracking, where: str) -> Iterator[Run]:
+    return every_run(client, [tracking.experiment_id], where)
 
 
 def find_run(tracking: Tracking, tag: str, value: str) -> str | None:
@@ -233,7 +257,7 @@ def find_run(tracking: Tracking, tag: str, value: str) -> str | None:
 def _create(client: MlflowClient, tracking: Tracking, dataset: Dataset, space_name: str, key: str) -> str:
     run = client.create_run(
         tracking.experiment_id,
-        run_name=f"search · {space_name}",
+        run_name=f"{NAME_BEGINS}{space_name}",
         tags={
             tags.SEARCH_KEY: key,
             tags.DATASET: dataset.reference.name,

@@ -1,12 +1,18 @@
 """Which MLflow store the pipeline writes to, made once before any worker touches it."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import requests
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from pydantic import BaseModel, ConfigDict
 
+from flows.data.sources.files import first_line
+from flows.errors import RunError
+from flows.tracking.outages import passes
 from flows.tracking.sqlite import use_write_ahead_log
 
 DEFAULT_URI = "sqlite:///mlflow.db"
@@ -43,6 +49,37 @@ def existing_store() -> str | None:
     uri = tracking_uri()
     path = uri.removeprefix("sqlite:///")
     return None if path != uri and path != ":memory:" and not Path(path).exists() else uri
+
+
+def existing_client() -> MlflowClient:
+    """Return a client of the store that runs were recorded in.
+
+    Raises
+    ------
+    RunError
+        Nothing ever was.
+    """
+    uri = existing_store()
+    if uri is None:
+        raise RunError(f"no run was recorded at {tracking_uri()}; go to where it was, or set MLFLOW_TRACKING_URI")
+    return MlflowClient(tracking_uri=uri)
+
+
+@contextmanager
+def answering(uri: str) -> Iterator[None]:
+    """Turn what is raised where a store cannot be read into a RunError, which says so in one line.
+
+    For a person who only looks: whoever trains waits for a server instead.
+    """
+    try:
+        yield
+    except (requests.RequestException, MlflowException) as error:
+        if not passes(error):
+            raise
+        remedy = "start it" if uri.startswith("http") else "wait for whoever writes to it"
+        raise RunError(
+            f"MLflow at {uri} does not answer ({first_line(error)}); {remedy}, or set MLFLOW_TRACKING_URI"
+        ) from error
 
 
 def open_tracking(experiment: str, one_machine: bool = False) -> Tracking:

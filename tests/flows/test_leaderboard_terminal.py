@@ -10,8 +10,7 @@ from rich.console import Console
 
 from flows.leaderboard_terminal import SHOWN, print_leaderboard
 from flows.parameters import Hyperparameters
-from flows.ranking import Candidate
-from flows.select import Selection
+from flows.ranking import Candidate, Selection
 from flows.tracking.search_runs import TrialRecord
 from flows.trials import widths
 

@@ -225,6 +225,8 @@ def test_a_search_prunes_within_and_across_its_stacks_and_says_what_it_saved(
     parent = client.get_run(report.run.run_id)
     pruned = sum(end < 9 for end in ends.values())
     assert (parent.data.metrics["epochs/trained"], parent.data.metrics["epochs/full"]) == (spent, 24 * 9)
+    counted = {name: parent.data.metrics[f"trials/{name}"] for name in ("finished", "pruned", "diverged", "failed")}
+    assert counted == {"finished": 24, "pruned": pruned, "diverged": len(report.selection.diverged), "failed": 0}
     assert f"{pruned} pruned, {spent} of 216 epochs trained." in summary(report, 1.0)
     assert report.selection.winner.pruned_at is None
     ranked = [record.pruned_at is not None for record in report.selection.ranked]

@@ -8,7 +8,7 @@ from mlflow.entities import Run
 from flows.errors import RunError
 from flows.tracking import tags
 from flows.tracking.store import Tracking
-from flows.tracking.trial_lookup import find_trial_run
+from flows.tracking.trial_lookup import find_run, find_trial_run
 
 KEY = "ab12" + 60 * "0"
 _starts = count(1_700_000_000_000)
@@ -56,7 +56,29 @@ def test_a_version_of_a_model_leads_to_the_run_that_made_it(tracking: Tracking) 
     client.create_model_version("wine", source=f"runs:/{run_id}/model", run_id=run_id)
     client.set_registered_model_alias("wine", "champion", "1")
 
-    assert {found(tracking, f"models:/wine{which}").info.run_id for which in ("/1", "/latest", "@champion")} == {run_id}
+    named = ("models:/wine/1", "models:/wine/latest", "models:/wine@champion", "wine/1", "wine@champion")
+    assert {found(tracking, name).info.run_id for name in named} == {run_id}
+
+
+def test_a_run_is_found_by_its_name_if_no_other_has_it(tracking: Tracking) -> None:
+    run_id, client = trial(tracking), tracking.client()
+
+    assert found(tracking, "lr=0.1").info.run_id == run_id
+    # Digits that begin no id may still be a name.
+    client.update_run(run_id, name="abcdef")
+    assert find_run(client, "abcdef").info.run_id == run_id
+
+    trial(tracking)
+    again = trial(tracking, key="cd" + KEY[2:])
+    with pytest.raises(RunError, match=f"'lr=0.1' is not one run but 2: .*{again[:12]}.* the first digits of its id"):
+        found(tracking, "lr=0.1")
+
+
+def test_a_search_is_a_run_too(tracking: Tracking) -> None:
+    parent = tracking.client().create_run(tracking.experiment_id, tags={tags.SEARCH_KEY: "k"}, run_name="search · it's")
+
+    for wanted in (parent.info.run_id[:10], "search · it's"):
+        assert find_run(tracking.client(), wanted).info.run_id == parent.info.run_id
 
 
 def test_several_that_begin_alike_are_listed(tracking: Tracking) -> None:
@@ -95,6 +117,8 @@ def test_a_run_of_something_else_is_not_a_trial(tracking: Tracking) -> None:
         ("", "'' is no run: give"),
         ("'; drop table runs", "is no run: give"),
         ("models:/wine@champion", "names no version of a model"),
+        ("wine@champion", "names no version of a model"),
+        ("""both ' and " quotes""", "is no run: give"),
         ("models:/wine/9", "names no version of a model"),
         ("models:/wine", "is a logged model; name a version"),
         ("models:/", "names no version of a model"),
