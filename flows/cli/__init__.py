@@ -5,7 +5,24 @@ from typing import Annotated
 import typer
 
 from backprop import __version__
-from flows.cli import data, evaluate, explain, export, report, reproduce, retrain, rollback, score, space, train, up
+from flows.cli import (
+    compare,
+    data,
+    evaluate,
+    explain,
+    export,
+    open_page,
+    report,
+    reproduce,
+    retrain,
+    rollback,
+    runs,
+    score,
+    show,
+    space,
+    train,
+    up,
+)
 from flows.cli.exits import console
 from flows.cli.options import HELP_OPTIONS
 
@@ -20,6 +37,10 @@ app.add_typer(train.app)
 app.add_typer(retrain.app)
 app.add_typer(rollback.app)
 app.add_typer(report.app)
+app.add_typer(runs.app)
+app.add_typer(show.app)
+app.add_typer(compare.app)
+app.add_typer(open_page.app)
 app.add_typer(reproduce.app)
 app.add_typer(evaluate.app)
 app.add_typer(score.app)

@@ -38,6 +38,13 @@ Preparation = Annotated[
 QueueSeconds = Annotated[
     float, typer.Option(help="Seconds that SLURM jobs may wait in the queue until the first runs.")
 ]
+RunName = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="A run's id or name, a trial's key, the first digits of an id or a key, or a model: NAME@champion.",
+    ),
+]
 Scheduler = Annotated[str | None, typer.Option(help="Address of a running Dask scheduler to use instead.")]
 SplitBy = Annotated[str, typer.Option(help="random, group, time or column: what decides the part of a row.")]
 SplitColumn = Annotated[
@@ -47,6 +54,9 @@ SplitSeed = Annotated[int, typer.Option(help="Draws the rows, or the groups.")]
 StackSeconds = Annotated[
     float | None,
     typer.Option(help="Most seconds that a stack trains, about: its trials end together. No limit if not given."),
+]
+State = Annotated[
+    str, typer.Option(metavar="DIRECTORY", help="Where `backprop up` keeps everything that outlives the command.")
 ]
 Target = Annotated[
     list[str] | None,
@@ -76,6 +86,11 @@ def validated(kind: type[Parameters], **given: object) -> Parameters:
         return kind.model_validate(given)
     except ValidationError as error:
         raise InputError(describe_validation_error(list(error.errors()))) from error
+
+
+def wait_for_no_server() -> None:
+    """Let MLflow say at once that a server is away: for commands that only look; what the user has set stays."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 
 
 def settle_settings(verbose: bool) -> None:

@@ -1,13 +1,12 @@
 """`backprop reproduce`."""
 
-import os
 from typing import Annotated
 
 import typer
 
 from backprop.backend import Device
 from flows.cli.exits import Exits, console
-from flows.cli.options import AsJson, Datasets, Verbose, settle_settings
+from flows.cli.options import AsJson, Datasets, RunName, Verbose, settle_settings, wait_for_no_server
 
 app = typer.Typer()
 
@@ -18,12 +17,7 @@ app = typer.Typer()
     "within tolerance, 1 they are different, 2 the run is of no use for this."
 )
 def reproduce(
-    run: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN", help="A trial's run id or key, its first digits, or a model version: models:/NAME@champion."
-        ),
-    ],
+    run: RunName,
     datasets: Datasets = "datasets",
     device: Annotated[
         Device, typer.Option(help="Where to train it; auto is what it was trained on, if this machine has it.")
@@ -38,8 +32,7 @@ def reproduce(
     """
     with Exits(verbose):
         settle_settings(verbose)
-        # A server that is away is said to be, and not waited for.
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        wait_for_no_server()
         from flows.reproduce_terminal import run_reproduce
 
         if not run_reproduce(console, run, datasets, device, as_json=as_json):

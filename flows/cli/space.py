@@ -25,6 +25,7 @@ from flows.cli.options import (
     Workers,
     settle_settings,
     train_parameters,
+    wait_for_no_server,
 )
 from flows.errors import InputError
 
@@ -73,7 +74,7 @@ def show_space(
             raise InputError(f"{given[0]} says what is in the data, and there is none; name it with --data")
         settle_settings(verbose=False)
         # Whether trials are finished is worth a look, and no wait for a server that is away.
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        wait_for_no_server()
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
         from flows.space_terminal import run_show
 

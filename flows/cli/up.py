@@ -6,13 +6,11 @@ import typer
 from pydantic import ValidationError
 
 from flows.cli.exits import Exits, console
-from flows.cli.options import AsJson
+from flows.cli.options import AsJson, State
 from flows.errors import InputError
 from flows.parameters import describe_validation_error
 
 app = typer.Typer()
-
-State = Annotated[str, typer.Option(metavar="DIRECTORY", help="Where everything is kept that outlives the command.")]
 
 
 @app.command(

@@ -3,6 +3,8 @@
 import subprocess
 from pathlib import Path
 
+import httpx
+
 from flows.services.definitions import ServiceDefinition
 from flows.services.state import StartedProcess
 
@@ -49,3 +51,11 @@ class Service:
         """Take note of its end, so that it is no zombie."""
         self._process.wait()
         self._read.close()
+
+
+def answers(address: str) -> bool:
+    """Return whether a server answers well at an address, at once."""
+    try:
+        return httpx.get(address, timeout=2).is_success
+    except httpx.TransportError:
+        return False

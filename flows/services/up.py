@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Annotated, NoReturn, Protocol
 from uuid import uuid4
 
-import httpx
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.errors import ServiceDiedError, ServicesError
 from flows.services.definitions import ServiceDefinition, definitions, environment
 from flows.services.marked import marked
 from flows.services.service import Service
+from flows.services.service import answers as _answers
 from flows.services.state import DEFAULT_STATE, StartedProcess, StateDirectory, UpRecord
 from flows.services.stopping import stop
 
@@ -262,10 +262,3 @@ def _free(service: str, port: int) -> int:
                 f"--{service}-port, or make up {service.upper()}_PORT={port + 1}"
             ) from error
         return int(probe.getsockname()[1])
-
-
-def _answers(address: str) -> bool:
-    try:
-        return httpx.get(address, timeout=2).is_success
-    except httpx.TransportError:
-        return False

@@ -6,10 +6,11 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -82,7 +83,7 @@ def train(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 FORKING = """
 import atexit, json, os, sys
-import flows.data_terminal, flows.reproduction, sklearn.datasets
+import flows.data_terminal, flows.inspection.compare_terminal, flows.reproduction, sklearn.datasets
 from flows.cli import main
 
 for line in sys.stdin:
@@ -90,6 +91,7 @@ for line in sys.stdin:
     child = os.fork()
     if child == 0:
         os.chdir(asked["directory"])
+        os.environ.update(asked["environment"])
         for stream, path in enumerate(asked["streams"]):
             os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC), stream)
         sys.argv = ["backprop", *asked["arguments"]]
@@ -123,9 +125,16 @@ def forking(scratch: Path) -> Iterator[Forked]:
         assert parent.stdout is not None
         asking, answers = parent.stdin, parent.stdout
 
-        def run(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-            streams = ["/dev/null", *map(str, outputs)]
-            asking.write(json.dumps({"directory": str(directory), "streams": streams, "arguments": arguments}) + "\n")
+        def run(
+            directory: Path, *arguments: str, environment: Mapping[str, str] = MappingProxyType({})
+        ) -> subprocess.CompletedProcess[str]:
+            asked = {
+                "directory": str(directory),
+                "streams": ["/dev/null", *map(str, outputs)],
+                "arguments": arguments,
+                "environment": dict(environment),
+            }
+            asking.write(json.dumps(asked) + "\n")
             code = int(answers.readline())
             return subprocess.CompletedProcess(["backprop", *arguments], code, *(each.read_text() for each in outputs))
 
