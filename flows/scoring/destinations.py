@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Any, Protocol, TypeAlias
 
 import fsspec
 import pyarrow as pa
@@ -16,9 +16,9 @@ from fsspec.core import split_protocol, url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from flows.data.root import from_a_store
+from flows.data.sources import sql
 from flows.data.sources.addresses import without_secrets
 from flows.data.sources.files import EXTRAS, first_line
-from flows.data.sources.sql import PREFIX
 from flows.data.sources.sql_address import SqlAddress, read_address
 from flows.data.whole import file_appearing_whole
 from flows.errors import DestinationError, InputError, SourceError
@@ -53,7 +53,7 @@ def open_destination(to: str) -> Destination:
     DestinationError
         It is of no known kind, or cannot be written to.
     """
-    if to.startswith(PREFIX):
+    if to.startswith(sql.PREFIX):
         return SqlDestination.of(to)
     name = to.partition("?")[0].lower()
     writer = next((writer for endings, writer in WRITERS.items() if name.endswith(endings)), None)
@@ -159,7 +159,7 @@ class SqlDestination:
     def of(cls, to: str) -> "SqlDestination":
         """Take an address apart and see whether the database can be asked."""
         try:
-            address = read_address(to.removeprefix(PREFIX))
+            address = read_address(to.removeprefix(sql.PREFIX))
         except SourceError as error:
             raise DestinationError(str(error)) from error
         if address.table is None:
@@ -269,18 +269,6 @@ def explained(uri: str) -> Iterator[None]:
         ) from error
 
 
-@contextmanager
-def explained_database(address: SqlAddress) -> Iterator[None]:
+def explained_database(address: SqlAddress) -> AbstractContextManager[None]:
     """Turn what SQLAlchemy and a driver raise into a DestinationError of one line without the password."""
-    try:
-        yield
-    except sa.exc.NoSuchModuleError as error:
-        raise DestinationError(f"{address.uri}: no such kind of database; write sqlite:// or postgresql://") from error
-    except ImportError as error:
-        remedy = "pip install 'backprop[sql]'" if "postgresql" in address.url.drivername else "install it with pip"
-        raise DestinationError(f"{address.uri}: the driver is not installed: {first_line(error)}; {remedy}") from error
-    except sa.exc.DBAPIError as error:
-        reason = address.without_password(first_line(cast("Exception", error.orig)))
-        raise DestinationError(
-            f"{address.uri}: the database refuses: {reason}; check the address and the right to make a table"
-        ) from error
+    return sql.explained(address, DestinationError, "check the address and the right to make a table")

@@ -17,7 +17,7 @@ from flows.data.sources.columns import as_logical, check_names, listed, logical_
 from flows.data.sources.files import first_line, is_there
 from flows.data.sources.source import ColumnWidened, Source
 from flows.data.sources.sql_address import SqlAddress, read_address
-from flows.errors import SourceError, TableError
+from flows.errors import InputError, SourceError, TableError
 
 USAGE = "sql:URL?table=NAME, sql:URL?query=SELECT .."
 PREFIX = "sql:"
@@ -203,19 +203,29 @@ def instant_of(value: object) -> object:
 
 
 @contextmanager
-def explained(address: SqlAddress) -> Iterator[None]:
-    """Turn what SQLAlchemy and a driver raise into a SourceError of one line without the password."""
+def explained(
+    address: SqlAddress, fault: type[InputError] = SourceError, remedy: str = "correct the query"
+) -> Iterator[None]:
+    """Turn what SQLAlchemy and a driver raise into an InputError of one line without the password.
+
+    Parameters
+    ----------
+    fault : type of InputError
+        What is raised.
+    remedy : str
+        What to do when the database refuses a statement.
+    """
     try:
         yield
     except sa.exc.NoSuchModuleError as error:
-        raise SourceError(f"{address.uri}: no such kind of database; write sqlite:// or postgresql://") from error
+        raise fault(f"{address.uri}: no such kind of database; write sqlite:// or postgresql://") from error
     except ImportError as error:
-        remedy = "pip install 'backprop[sql]'" if "postgresql" in address.url.drivername else "install it with pip"
-        raise SourceError(f"{address.uri}: the driver is not installed: {first_line(error)}; {remedy}") from error
+        install = "pip install 'backprop[sql]'" if "postgresql" in address.url.drivername else "install it with pip"
+        raise fault(f"{address.uri}: the driver is not installed: {first_line(error)}; {install}") from error
     except sa.exc.DBAPIError as error:
         reason = address.without_password(first_line(cast("Exception", error.orig)))
         if error.statement is None:
-            raise SourceError(f"{address.uri}: cannot be reached: {reason}; check the address and the login") from error
-        raise SourceError(f"{address.uri}: the database refuses: {reason}; correct the query") from error
+            raise fault(f"{address.uri}: cannot be reached: {reason}; check the address and the login") from error
+        raise fault(f"{address.uri}: the database refuses: {reason}; {remedy}") from error
     except sa.exc.SQLAlchemyError as error:
-        raise SourceError(f"{address.uri}: {address.without_password(first_line(error))}; check the address") from error
+        raise fault(f"{address.uri}: {address.without_password(first_line(error))}; check the address") from error

@@ -13,6 +13,7 @@ from flows.inspection.compare_terminal import run_compare
 from flows.inspection.runs_terminal import run_runs
 from flows.inspection.searches import Wanted
 from flows.inspection.show_terminal import run_show
+from flows.tracking import tags
 from tests.flows.commands import Forked, error_of
 from tests.flows.inspection.conftest import Looked
 from tests.programs import free_port
@@ -97,7 +98,7 @@ def test_a_trial_that_diverged_says_so_and_no_nan_is_in_any_json(looked: Looked,
 
     # What another program may have logged.
     client = looked.client
-    copied = client.create_run(looked.tracking.experiment_id, tags={"trial.key": "f" * 64, "dataset.name": "wine"})
+    copied = client.create_run(looked.tracking.experiment_id, tags={tags.TRIAL_KEY: "f" * 64, tags.DATASET: "wine"})
     client.log_metric(copied.info.run_id, "val/loss", float("nan"), step=1)
     try:
         found = strict(forked(looked.directory, "show", copied.info.run_id, "--json").stdout)
