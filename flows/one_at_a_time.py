@@ -5,24 +5,17 @@ same moment, none having seen the other, the earlier goes on: a claim is written
 confirmed and read once more before anything is done.
 """
 
-import logging
-import os
-import socket
-import threading
 import time
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 from uuid import uuid4
 
-import psutil
 from pydantic import ValidationError
 
-from flows.compute.lease import BEAT_SECONDS, LeaseFacts
+from flows.compute.lease import Heartbeat, LeaseFacts
 from flows.data.root import Root
-from flows.errors import DatasetError, RetrainingRunningError
-
-_logger = logging.getLogger(__name__)
+from flows.errors import RetrainingRunningError
 
 
 class Claim(LeaseFacts):
@@ -55,19 +48,8 @@ class OneAtATime:
     def __init__(self, root: Root, model: str) -> None:
         self._root = root
         self._directory = f"retraining/{quote(model, safe='')}"
-        now = time.time()
-        self._claim = Claim(
-            execution=uuid4().hex[:8],
-            role="retraining",
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            process_started=psutil.Process().create_time(),
-            since=now,
-            renewed=now,
-            model=model,
-        )
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._renew_to_end, daemon=True)
+        self._claim = Claim.of_this_process(uuid4().hex[:8], "retraining", model=model)
+        self._heartbeat = Heartbeat(self._renew, "the claim on a model")
 
     def __enter__(self) -> Self:
         self._write()
@@ -80,14 +62,13 @@ class OneAtATime:
         except BaseException:
             self._remove()
             raise
-        self._thread.start()
+        self._heartbeat.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._over.set()
-        self._thread.join()
+        self._heartbeat.stop()
         self._remove()
 
     def _give_way(self, others: list[Claim]) -> None:
@@ -114,14 +95,9 @@ class OneAtATime:
                 self._root.discard(f"{self._directory}/{name}")
         return found
 
-    def _renew_to_end(self) -> None:
-        while not self._over.wait(BEAT_SECONDS):
-            self._claim = self._claim.model_copy(update={"renewed": time.time()})
-            try:
-                self._write()
-            except DatasetError as error:
-                # A store that hiccups must not end the renewals, by which others know that the holder lives.
-                _logger.warning("the claim on a model could not be renewed, and is tried again: %s", error)
+    def _renew(self) -> None:
+        self._claim = self._claim.renewed_now()
+        self._write()
 
     def _write(self) -> None:
         self._root.write(f"{self._directory}/{self._claim.execution}.json", self._claim.model_dump_json())

@@ -35,18 +35,42 @@ LETTING_GO_SECONDS = 120.0
 _logger = logging.getLogger(__name__)
 
 
+Role = Literal["search", "stack", "retraining"]
+
+
 class LeaseFacts(BaseModel):
     """What a holder writes of itself; times in seconds since 1970."""
 
     model_config = ConfigDict(frozen=True)
 
     execution: str
-    role: Literal["search", "stack", "retraining"]
+    role: Role
     host: str
     pid: int
     process_started: float
     since: float
     renewed: float
+
+    @classmethod
+    def of_this_process(cls, execution: str, role: Role, **more: object) -> Self:
+        """Return what this process writes of itself when it begins."""
+        now = time.time()
+        return cls.model_validate(
+            {
+                "execution": execution,
+                "role": role,
+                "host": socket.gethostname(),
+                "pid": os.getpid(),
+                "process_started": psutil.Process().create_time(),
+                "since": now,
+                "renewed": now,
+                **more,
+            }
+        )
+
+    def renewed_now(self) -> Self:
+        """Return the same, renewed."""
+        return self.model_copy(update={"renewed": time.time()})
 
     @property
     def is_alive(self) -> bool:
@@ -57,6 +81,41 @@ class LeaseFacts(BaseModel):
             return bool(abs(psutil.Process(self.pid).create_time() - self.process_started) < 1)
         except psutil.NoSuchProcess:
             return False
+
+
+class Heartbeat:
+    """Renews what a holder has written, from a thread of its own, between `start` and `stop`.
+
+    Parameters
+    ----------
+    renew : callable
+        Called every few seconds.
+    what : str
+        What is renewed, as a warning calls it.
+    """
+
+    def __init__(self, renew: Callable[[], None], what: str) -> None:
+        self._renew = renew
+        self._what = what
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._renew_to_end, daemon=True)
+
+    def start(self) -> None:
+        """Begin to renew."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Renew no more; when this returns nothing is being written."""
+        self._over.set()
+        self._thread.join()
+
+    def _renew_to_end(self) -> None:
+        while not self._over.wait(BEAT_SECONDS):
+            try:
+                self._renew()
+            except DatasetError as error:
+                # A store that hiccups must not end the renewals, by which others know that the holder lives.
+                _logger.warning("%s could not be renewed, and is tried again: %s", self._what, error)
 
 
 class Lease:
@@ -73,31 +132,21 @@ class Lease:
     def __init__(self, dataset: DatasetReference, run: SearchRun, execution: str, holder: str) -> None:
         self._files = LeaseFiles(dataset, run)
         self._holder = holder
-        self._facts = LeaseFacts(
-            execution=execution,
-            role="search" if holder == SEARCH else "stack",
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            process_started=psutil.Process().create_time(),
-            since=time.time(),
-            renewed=time.time(),
-        )
-        self._over = threading.Event()
+        self._facts = LeaseFacts.of_this_process(execution, "search" if holder == SEARCH else "stack")
         self._lost = threading.Event()
-        self._thread = threading.Thread(target=self._renew_to_end, daemon=True)
+        self._heartbeat = Heartbeat(self._renew, "a lease")
 
     def __enter__(self) -> Self:
         self._files.write(self._holder, self._facts)
         # After the lease is there: whoever takes over writes the fence first, so it sees the lease or we see the fence.
         self._look_at_fence()
-        self._thread.start()
+        self._heartbeat.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._over.set()
-        self._thread.join()
+        self._heartbeat.stop()
         self._files.remove(self._holder)
 
     @property
@@ -105,15 +154,10 @@ class Lease:
         """Whether another execution of the search has taken over: stop, and write nothing more."""
         return self._lost.is_set()
 
-    def _renew_to_end(self) -> None:
-        while not self._over.wait(BEAT_SECONDS):
-            try:
-                self._look_at_fence()
-                self._facts = self._facts.model_copy(update={"renewed": time.time()})
-                self._files.write(self._holder, self._facts)
-            except DatasetError as error:
-                # A store that hiccups must not end the renewals, by which others know that the holder lives.
-                _logger.warning("a lease could not be renewed, and is tried again: %s", error)
+    def _renew(self) -> None:
+        self._look_at_fence()
+        self._facts = self._facts.renewed_now()
+        self._files.write(self._holder, self._facts)
 
     def _look_at_fence(self) -> None:
         if self._files.fence() not in (self._facts.execution, None):

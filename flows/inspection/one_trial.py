@@ -1,5 +1,6 @@
 """One trial: what it was trained with, how it went and ended, and how to have it again."""
 
+import json
 import shlex
 from collections.abc import Mapping
 from datetime import datetime
@@ -35,8 +36,8 @@ class TrialDetails(BaseModel):
         The metrics of every epoch.
     tags : dict of str to str
         Without MLflow's own, and without the environment.
-    environment : str or None
-        JSON of what it was trained with, as the run has it.
+    environment : dict of str to value, or None
+        What it was trained with, as the run has it.
     weights_sha256 : str or None
         Of the file of its weights.
     reproduce : str or None
@@ -65,7 +66,7 @@ class TrialDetails(BaseModel):
     metrics: dict[str, float]
     curves: dict[str, Curve]
     tags: dict[str, str]
-    environment: str | None
+    environment: dict[str, str | int | None] | None
     weights_sha256: str | None
     reproduce: str | None
     command: str | None
@@ -95,7 +96,7 @@ def read_trial_details(client: MlflowClient, run: Run) -> TrialDetails:
         metrics=dict(sorted(run.data.metrics.items())),
         curves=curves_of(client, run),
         tags=own_tags(found),
-        environment=found.get(tags.ENVIRONMENT),
+        environment=json.loads(found[tags.ENVIRONMENT]) if tags.ENVIRONMENT in found else None,
         weights_sha256=digest,
         reproduce=shlex.join(["backprop", "reproduce", run.info.run_id]) if digest is not None else None,
         command=None if parent is None else parent.data.tags.get(tags.COMMAND),

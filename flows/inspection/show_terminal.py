@@ -1,6 +1,5 @@
 """`backprop show` in the terminal: a search with its leaderboard, or a trial with its curves; or either as JSON."""
 
-import json
 from collections.abc import Iterator, Mapping
 
 from rich.console import Console, RenderableType
@@ -171,7 +170,7 @@ def _trial_facts(details: TrialDetails) -> Iterator[tuple[str, str]]:
     if rest := {name: value for name, value in details.tags.items() if name not in _SAID}:
         yield "tags", ", ".join(f"{name}={value}" for name, value in rest.items())
     if details.environment is not None:
-        found = json.loads(details.environment)
+        found = details.environment
         yield "trained on", f"{found.get('device')}, {found.get('backend')}, {found.get('threads')} threads"
     yield "weights", details.weights_sha256 or "none"
 

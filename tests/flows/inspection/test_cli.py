@@ -85,6 +85,7 @@ def test_a_trial_is_shown_with_params_curves_and_the_command_that_trains_it_agai
     words = " ".join(shown.split())
     assert f"learning_rate {found['params']['learning_rate']}," in words
     assert found["weights_sha256"] in words
+    assert found["environment"]["backend"] == "numpy"
     assert "it was trained for all of its 6 epochs" in words
     assert f"backprop reproduce {found['run_id'][:12]}" in words
     assert [epoch for epoch, _ in found["curves"]["train/loss"]] == [1, 2, 3, 4, 5, 6]
