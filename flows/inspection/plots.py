@@ -62,6 +62,7 @@ class _Axes:
     low: float
     high: float
     is_log: bool
+    is_flat: bool
     columns: int
     rows: int
 
@@ -85,9 +86,7 @@ def plot(title: str, lines: Sequence[Line], width: int, height: int = HEIGHT) ->
     if not drawn:
         return Text(f"{title}: nothing was measured")
     axes = _axes(title, drawn, 2 * width, 4 * height)
-    labels = {0: _label(axes.value(0)), height - 1: _label(axes.value(axes.rows - 1))}
-    if height > 2:
-        labels[height // 2] = _label(axes.value((axes.rows - 1) * (height // 2) / (height - 1)))
+    labels = _labels(axes, height)
     gutter = max(map(len, labels.values()))
     columns = max(4, width - gutter - 2)
     axes = _axes(title, drawn, 2 * columns, 4 * height)
@@ -136,7 +135,7 @@ class _Canvas:
         for number in range(count := max(1, span // _BETWEEN_LETTERS)):
             wanted = start + int(span * (number + (place + 0.5) / of) / count)
             for column in sorted(range(start, stop + 1), key=lambda one: abs(one - wanted)):
-                row = int(axes.row(_value_at(points, axes, column))) // 4
+                row = round(axes.row(_value_at(points, axes, column))) // 4
                 if (row, column) not in self._letters:
                     self._letters[row, column] = line.letter
                     self._colours[row][column] = line.colour
@@ -169,10 +168,11 @@ def _axes(title: str, lines: Sequence[Line], columns: int, rows: int) -> _Axes:
     is_log = title.endswith("loss") and low > 0 and math.log10(high / low) > _DECADES
     if is_log:
         low, high = math.log10(low), math.log10(high)
-    if high - low <= abs(high) * 1e-9:
+    is_flat = high - low <= abs(high) * 1e-9
+    if is_flat:
         # A flat line lies in the middle.
         low, high = low - (abs(low) or 1.0) / 2, high + (abs(high) or 1.0) / 2
-    return _Axes(min(epochs), max(epochs), low, high, is_log, columns, rows)
+    return _Axes(min(epochs), max(epochs), low, high, is_log, is_flat, columns, rows)
 
 
 def _value_at(points: Sequence[tuple[int, float]], axes: _Axes, column: int) -> float:
@@ -187,5 +187,10 @@ def _value_at(points: Sequence[tuple[int, float]], axes: _Axes, column: int) -> 
     return points[-1][1]
 
 
-def _label(value: float) -> str:
-    return f"{value:.4g}"
+def _labels(axes: _Axes, height: int) -> dict[int, str]:
+    """Return the values at the top, in the middle and at the bottom, by line; of a flat curve its own."""
+    if axes.is_flat:
+        middle = (axes.rows - 1) / 2
+        return {round(middle) // 4: f"{axes.value(middle):.4g}"}
+    lines = {0: 0.0, height // 2: 4 * (height // 2) + 1.5, height - 1: axes.rows - 1.0}
+    return {line: f"{axes.value(row):.4g}" for line, row in lines.items()}

@@ -19,6 +19,7 @@ SHORT = 12
 
 _PREFIX = re.compile(r"[0-9a-f]{4,64}")
 _VERSION = re.compile(r"[^@]+@[^@\s]+|.+/\d+")
+_MODEL_URI = re.compile(r"models:/[^/@]+(/[^/]+|@[^/@]+)?")
 _MOST_SHOWN = 5
 
 
@@ -78,6 +79,8 @@ def winner_of(client: MlflowClient, search: Run) -> Run | None:
 
 
 def _of_version(client: MlflowClient, uri: str) -> Run:
+    if not _MODEL_URI.fullmatch(uri):
+        raise RunError(f"{uri} names no version of a model; write NAME@ALIAS, such as digits@champion, or NAME/VERSION")
     try:
         named: tuple[str, ...] = get_model_name_and_version(client, uri)  # type: ignore[no-untyped-call]
         if len(named) == 1:
@@ -88,6 +91,7 @@ def _of_version(client: MlflowClient, uri: str) -> Run:
         return client.get_run(made_by)
     except MlflowException as error:
         if passes(error):
+            # Not that there is no such version: nobody answered.
             raise
         raise RunError(f"{uri} names no version of a model ({first_line(error)})") from error
 

@@ -71,6 +71,16 @@ def test_a_loss_that_falls_by_decades_has_a_logarithmic_axis_and_says_so() -> No
     assert [line.split()[0] for line in far[1:-1] if "┤" in line][::2] == ["1", "0.0001"]
 
 
+def test_a_flat_curve_lies_in_the_middle_with_its_letter_on_it_and_its_value_beside_it() -> None:
+    flat = [(epoch, 1.0) for epoch in range(1, 21)]
+
+    text = plot("val/accuracy", [Line("A", flat, COLOURS[0]), Line("B", flat, COLOURS[1])], 60)
+
+    [row] = [line for line in text.plain.splitlines()[1:-1] if line.split("│")[-1].strip()]
+    assert row.startswith("1 ┤")
+    assert {"A", "B"} <= set(row)
+
+
 def test_a_curve_of_one_epoch_or_one_value_is_drawn_too() -> None:
     for points in ([(1, 0.5)], [(1, 0.5), (2, 0.5)], [(7, 0.0)]):
         assert "".join(drawn(plot("val/loss", [Line("A", points, COLOURS[0])], 40))).strip()

@@ -122,6 +122,7 @@ def test_a_run_of_something_else_is_not_a_trial(tracking: Tracking) -> None:
         ("models:/wine/9", "names no version of a model"),
         ("models:/wine", "is a logged model; name a version"),
         ("models:/", "names no version of a model"),
+        ("models:/wine/1/2", "names no version of a model; write NAME@ALIAS"),
     ],
 )
 def test_what_names_no_run_says_so(tracking: Tracking, wanted: str, said: str) -> None:
