@@ -16,6 +16,7 @@ import yaml
 from benchmarks.entrants import GRID_SEARCH, OURS
 from benchmarks.race import Measurement
 from benchmarks.rows import Target
+from flows.tracking import tags
 
 REPOSITORY = Path(__file__).parents[1]
 EXAMINED = 20
@@ -148,7 +149,7 @@ def check_tracked(store: str, row: PipelineRow) -> None:
         )
     for run in finished[:: max(1, len(finished) // EXAMINED)][:EXAMINED]:
         points = len(client.get_metric_history(run.info.run_id, "train/loss"))
-        diverged = run.data.tags.get("trial.diverged_at_epoch")
+        diverged = tags.read(run.data.tags, tags.DIVERGED)
         if points != row.epochs and diverged is None:
             raise PipelineError(f"run {run.info.run_id} has {points} points of train/loss: expected {row.epochs}")
         if "weights.safetensors" not in {artifact.path for artifact in client.list_artifacts(run.info.run_id)}:

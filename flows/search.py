@@ -24,6 +24,7 @@ from flows.compute.saved_stack import SavedStacks, StackFacts
 from flows.compute.stack_runs import StackRuns
 from flows.compute.stack_training import StackAssignment, StackOutcome
 from flows.compute.stacking import pack
+from flows.compute.worker_metrics import WorkerMetrics
 from flows.compute.worker_probes import WorkerPaces
 from flows.data.store import Dataset, DatasetReference, open_dataset
 from flows.errors import RunFailedError
@@ -215,7 +216,7 @@ class _Training:
         stacks = _plan_stacks(saved, remaining, width, facts, paces, self.compute.stack_seconds)
         assignments = self._assign(stacks, plan, pruning, paces)
         count = self._go_on(begin, sum(stack.work(paces) for stack in stacks), self._part(remaining, to_come))
-        with _heard(client, assignments[0].progress_topic, count):
+        with _heard(client, assignments[0].progress_topic, count), WorkerMetrics(client, self.run):
             stack_runs = StackRuns(client, assignments, count.stacks_changed)
             self.outcomes += stack_runs.to_end()
         self.failed |= stack_runs.failed_trials

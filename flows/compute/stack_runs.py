@@ -21,7 +21,8 @@ from prefect.states import Crashed
 
 from flows.compute.clusters import slots
 from flows.compute.pruning import SeenTrial
-from flows.compute.stack_training import StackAssignment, StackOutcome, train_assignment
+from flows.compute.stack_training import StackAssignment, StackOutcome, train_assignment, worker_address
+from flows.compute.worker_log import logged_to
 from flows.data.store import open_dataset
 from flows.errors import DiskFullError, RunFailedError
 from flows.tracking.search_runs import end_running_trials, stack_runs
@@ -42,10 +43,15 @@ FAREWELL_SECONDS = 15.0
 """How long workers may take to save where they are when a search is interrupted."""
 
 
-@task(name="train-stack", task_run_name="{assignment.name}", persist_result=False)
+@task(name="train-stack", task_run_name="{assignment.title}", persist_result=False)
 def train_stack(assignment: StackAssignment) -> StackOutcome:
-    """Train one stack on the Dask worker that got it."""
-    return train_assignment(assignment)
+    """Train one stack on the Dask worker that got it, and say so on the page of the search."""
+    logger = get_run_logger()
+    logger.info("begins on %s", worker_address())
+    with logged_to(logger):
+        outcome = train_assignment(assignment)
+    logger.info("finished: %s", outcome.describe())
+    return outcome
 
 
 class StackRuns:

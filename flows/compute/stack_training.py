@@ -1,5 +1,6 @@
 """What a Dask worker does with a stack: open the dataset, train, record, report."""
 
+import logging
 import os
 import resource
 import sys
@@ -14,7 +15,7 @@ from distributed import Event, get_worker
 from pydantic import BaseModel, ConfigDict
 from threadpoolctl import threadpool_limits
 
-from backprop import Samples, one_hot, select_backend
+from backprop import EpochReport, Samples, one_hot, select_backend
 from backprop.backend import Device
 from flows.compute.announcer import Announcer, on_dask_worker
 from flows.compute.lease import Lease
@@ -29,12 +30,17 @@ from flows.ranking import objective
 from flows.tracking.outages import patiently
 from flows.tracking.search_runs import SearchRun, metric_curves, stack_runs
 from flows.tracking.trial_runs import StackStopped, TrialRuns
-from flows.trials import PlannedTrial
+from flows.trials import PlannedTrial, describe, widths
 
 STOP_POLL_SECONDS = 1.0
 
 SAVE_SHARE = 0.02
 """Most of a stack's time that its checkpoints may take."""
+
+MOST_NAMED = 3
+"""Trials that diverged in one epoch of a stack and are named in the log."""
+
+_logger = logging.getLogger(__name__)
 
 
 class StackAssignment(BaseModel):
@@ -76,6 +82,16 @@ class StackAssignment(BaseModel):
     paces: Paces = Paces()
 
     @property
+    def title(self) -> str:
+        """What the stack trains, for people, and its name: `16 trials of 64-32 · relu · sgd · stack-1a2b3c4d-0`."""
+        count, first = len(self.trials), self.trials[0]
+        shapes = {trial.architecture.hidden for trial in self.trials}
+        hidden = widths(first.architecture.hidden) if len(shapes) == 1 else f"{len(shapes)} widths"
+        chosen = [hidden, first.hyperparameters.activation, first.hyperparameters.optimizer]
+        fold = [f"fold {first.fold}"] if first.fold else ["refit"] if first.refit else []
+        return " · ".join([f"{count} trial{'s' * (count > 1)} of {chosen[0]}", *chosen[1:], *fold, self.name])
+
+    @property
     def stop_event(self) -> str:
         """Name of the Dask event that tells workers to stop."""
         return f"backprop-stop-{self.execution}"
@@ -97,6 +113,8 @@ class StackOutcome(BaseModel):
         Of it, wall time of forward, backward and validation passes.
     peak_bytes : int
         Largest resident memory of the worker process so far, mapped pages of the dataset included.
+    diverged : int
+        Trials whose loss stopped being finite.
     seen : tuple of SeenTrial
         What the stop rule looked at, for the stacks to come; empty without a rule.
     """
@@ -109,7 +127,16 @@ class StackOutcome(BaseModel):
     seconds: float
     training_seconds: float
     peak_bytes: int
+    diverged: int = 0
     seen: tuple[SeenTrial, ...] = ()
+
+    def describe(self) -> str:
+        """Return it in a line."""
+        lost = f", {self.diverged} of them diverged" if self.diverged else ""
+        return (
+            f"{self.trials} trials in {self.seconds:.1f} s{lost}; {self.training_seconds:.1f} s of it training, peak "
+            f"memory of the worker {self.peak_bytes / 2**20:.0f} MiB"
+        )
 
 
 def train_assignment(assignment: StackAssignment) -> StackOutcome:
@@ -127,7 +154,7 @@ def train_assignment(assignment: StackAssignment) -> StackOutcome:
         MLflow did not answer for too long; what it was to be told is saved.
     """
     started = time.monotonic()
-    training_seconds = 0.0
+    training_seconds, diverged = 0.0, 0
     # An attempt that is repeated by the HTTP client could make a run twice; deliveries are tried again with care.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     dataset = open_dataset(assignment.dataset)
@@ -177,6 +204,7 @@ def train_assignment(assignment: StackAssignment) -> StackOutcome:
                     break
                 runs.record(report)
                 announcer.trained(trials, report)
+                diverged += _warn_of_diverged(assignment, trials, report)
                 try:
                     stop.check()
                 except StackStopped:
@@ -189,11 +217,12 @@ def train_assignment(assignment: StackAssignment) -> StackOutcome:
     files.discard(assignment.name)
     return StackOutcome(
         name=assignment.name,
-        worker=_worker_address(),
+        worker=worker_address(),
         trials=len(trials),
         seconds=time.monotonic() - started,
         training_seconds=training_seconds,
         peak_bytes=_peak_bytes(),
+        diverged=diverged,
         seen=(*before, *pruner.state().trials) if pruner is not None else (),
     )
 
@@ -318,7 +347,18 @@ class _Keeper:
         return dict(zip((trial.key for trial in self._runs.trials), self._pruner.state().trials, strict=True))
 
 
-def _worker_address() -> str:
+def _warn_of_diverged(assignment: StackAssignment, trials: Sequence[PlannedTrial], report: EpochReport) -> int:
+    """Return how many trials diverged in an epoch, and name some of them."""
+    lost = [trials[done.trial] for done in report.finished if done.reason == "diverged"]
+    if lost:
+        names = "; ".join(describe(trial.hyperparameters, assignment.varying) for trial in lost[:MOST_NAMED])
+        more = f" and {len(lost) - MOST_NAMED} more" if len(lost) > MOST_NAMED else ""
+        _logger.warning("diverged in epoch %d: %s%s", report.epoch, names, more)
+    return len(lost)
+
+
+def worker_address() -> str:
+    """Return where this is: the address of the Dask worker whose task it is, or `local`."""
     return str(get_worker().address) if on_dask_worker() else "local"
 
 

@@ -98,7 +98,7 @@ def read_trial(client: MlflowClient, run: Run) -> RecordedTrial:
         )
     tracking = tracking_of(client, run)
     parent = found.get(tags.PARENT)
-    pruned_at, diverged_at = found.get(tags.PRUNED), found.get(tags.DIVERGED)
+    pruned_at, diverged_at = (tags.read(found, name) for name in (tags.PRUNED, tags.DIVERGED))
     names = [name for name in run.data.metrics if name.startswith(CURVES)]
     hyperparameters = hyperparameters_of(run.data.params, who)
     start = None
@@ -113,7 +113,7 @@ def read_trial(client: MlflowClient, run: Run) -> RecordedTrial:
         hyperparameters=hyperparameters,
         shuffle_seed=int(run.data.params["shuffle_seed"]),
         dtype=run.data.params["dtype"],
-        dataset_name=found[tags.DATASET],
+        dataset_name=tags.read(found, tags.DATASET) or "",
         dataset_digest=found[tags.DATASET_DIGEST],
         fold=int(found.get(tags.FOLD, "0")),
         is_refit=tags.REFIT in found,

@@ -219,7 +219,7 @@ def finished_on(
 
 def trial_record(trial: Run) -> TrialRecord:
     """Return a finished trial as its run has it."""
-    diverged_at, pruned_at = trial.data.tags.get(tags.DIVERGED), trial.data.tags.get(tags.PRUNED)
+    diverged_at, pruned_at = (tags.read(trial.data.tags, name) for name in (tags.DIVERGED, tags.PRUNED))
     return TrialRecord(
         key=trial.data.tags[tags.TRIAL_KEY],
         run_id=trial.info.run_id,

@@ -17,6 +17,9 @@ from flows.tracking.sqlite import use_write_ahead_log
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 
+_KIND = {"mlflow.experimentKind": "custom_model_development"}
+"""Opens an experiment in MLflow as training runs; without it the first visitor is shown prompts and traces."""
+
 
 class Tracking(BaseModel):
     """Where a search is recorded; small and JSON-able, so that it travels to the workers."""
@@ -102,7 +105,7 @@ def open_tracking(experiment: str, one_machine: bool = False) -> Tracking:
 
 def _create_experiment(client: MlflowClient, experiment: str) -> str:
     try:
-        return str(client.create_experiment(experiment))
+        return str(client.create_experiment(experiment, tags=_KIND))
     except MlflowException:
         # Another flow made it between the look and the creation.
         found = client.get_experiment_by_name(experiment)

@@ -1,17 +1,24 @@
-"""The names of the tags that the pipeline sets, so that writing and searching cannot drift apart."""
+"""The names of the tags that the pipeline sets, so that writing and searching cannot drift apart.
+
+What a person filters by in MLflow has a name without a dot, which would have to be quoted there: `dataset`, `stack`,
+`outcome`, `winner`, `pruned`, `diverged`.
+"""
+
+from collections.abc import Mapping
 
 PARENT = "mlflow.parentRunId"
 TRIAL_KEY = "trial.key"
 SEARCH_KEY = "search.key"
 COMMAND = "search.command"
-DATASET = "dataset.name"
+DATASET = "dataset"
 DATASET_DIGEST = "dataset.digest"
 STACK = "stack"
 CONFIGURATION = "configuration"
 FOLD = "fold"
 REFIT = "refit"
-DIVERGED = "trial.diverged_at_epoch"
+DIVERGED = "diverged"
 PRUNED = "pruned"
+OUTCOME = "outcome"
 FAILURE = "failure"
 ENVIRONMENT = "environment"
 RESUMED_IN = "environment.resumed"
@@ -37,3 +44,12 @@ DRIFT_KEY = "drift.key"
 MODEL_NAME = "model.name"
 MODEL_VERSION = "model.version"
 EVALUATED_ON = "evaluation.data"
+DESCRIPTION = "mlflow.note.content"
+
+_FORMER = {DATASET: "dataset.name", DIVERGED: "trial.diverged_at_epoch"}
+"""What tags were called by earlier versions of this project, whose runs are still read."""
+
+
+def read(found: Mapping[str, str], name: str) -> str | None:
+    """Return the value of a tag among those of a run, under its name or the one that it had before; None without."""
+    return found.get(name, found.get(_FORMER[name]) if name in _FORMER else None)

@@ -27,6 +27,10 @@ from flows.trials import DTYPE, SHUFFLE_SEED, PlannedTrial, WarmStart, configura
 WEIGHTS_FILE = "weights.safetensors"
 
 _ENDED_EARLY: dict[Reason, str] = {"diverged": tags.DIVERGED, "stopped": tags.PRUNED}
+"""The tags that hold the epoch in which something ended a trial; their names are its outcome."""
+
+TRAINED = "trained"
+"""The outcome of the other trials. Every trial has one: MLflow finds no run by a tag that it lacks."""
 
 
 class TrialDelivery:
@@ -112,6 +116,7 @@ class TrialDelivery:
         """Deliver what is left of a trial and its weights, and end its run."""
         self._log_weights(place, end.weights)
         told = [RunTag(tags.WEIGHTS_DIGEST, file_digest(end.weights)), *self._told_at_end.get(place, ())]
+        told.append(RunTag(tags.OUTCOME, _ENDED_EARLY.get(end.reason, TRAINED)))
         if end.reason in _ENDED_EARLY:
             told.append(RunTag(_ENDED_EARLY[end.reason], str(end.epoch)))
         self.tell(place, points, told)
@@ -229,6 +234,8 @@ def _parameters(trial: PlannedTrial) -> dict[str, object]:
         "hidden": widths(architecture.hidden),
         "n_layers": len(architecture.hidden),
         "width": max(architecture.hidden, default=0),
+        "width_first": next(iter(architecture.hidden), 0),
+        "width_last": next(reversed(architecture.hidden), 0),
         "parameters": architecture.parameter_count,
         "output_activation": architecture.output_activation,
         "loss": architecture.loss,

@@ -1,5 +1,6 @@
 """The MLflow runs of a stack's trials, written beside the training by a thread of their own."""
 
+import contextvars
 import logging
 import tempfile
 import threading
@@ -103,7 +104,11 @@ class TrialRuns:
         self._failure: Exception | None = None
         self._outage = Outage(self._uri)
         self._next_flush = 0.0
-        self._thread = threading.Thread(target=self._deliver_to_end, name=f"deliver-{stack}", daemon=True)
+        # What it warns of is logged where the training is.
+        context = contextvars.copy_context()
+        self._thread = threading.Thread(
+            target=lambda: context.run(self._deliver_to_end), name=f"deliver-{stack}", daemon=True
+        )
 
     def __enter__(self) -> Self:
         self._thread.start()
