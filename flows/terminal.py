@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from flows.compute.temporary_server import TemporaryServer
 from flows.leaderboard_terminal import SHOWN, print_leaderboard
+from flows.pages.links import passing_server
 from flows.parameters import TrainParameters
 from flows.progress import SearchProgress, listening
 from flows.train import TrainReport, train
@@ -63,7 +64,10 @@ class TrialsBar:
 def reporting_to(server: TemporaryServer | None) -> Iterator[None]:
     """Let the flows in the block report to a server started for them, and the workers that they start."""
     url = server.api_url() if server is not None else None
-    with temporary_settings({PREFECT_API_URL: url} if url is not None else {}):
+    if url is None:
+        yield
+        return
+    with temporary_settings({PREFECT_API_URL: url}), passing_server():
         yield
 
 

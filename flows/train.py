@@ -16,6 +16,7 @@ from flows.data.splitting import SplitParameters
 from flows.data.store import DatasetReference, open_dataset
 from flows.form import DataAddress, TargetColumns
 from flows.ingest import Ingested, ingest
+from flows.pages.publish import publish_search
 from flows.parameters import ComputeParameters, Space, TaskChoice, TrainParameters
 from flows.ranking import Selection
 from flows.report.logged import ReportOutcome, report_on
@@ -181,6 +182,7 @@ def train_on(
         )
         report = report_on(Searched.of(run, facts, selection.ranked, selection.diverged, selection.winner, drift))
         seconds["report"] = report.seconds
+        publish_search(run, opened, candidates.name, outcome, selection, registered, seconds)
     return TrainReport(
         dataset=dataset,
         run=run,

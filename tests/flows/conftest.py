@@ -17,6 +17,7 @@ from flows.tracking.store import Tracking, open_tracking
 from flows.trials import PlannedTrial, plan_trial
 from tests.flows.commands import Forked, Store, forking, make_demo
 from tests.flows.data.writing import write
+from tests.flows.searched_pages import SearchPages, searched_pages
 
 SPACE = Space.model_validate({"grid": {"hidden": [[8]], "learning_rate": [0.1]}})
 
@@ -73,6 +74,13 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, str]:
     ran = make_demo(directory)
     assert ran.returncode == 0, ran.stderr
     return Store(directory), ran.stdout
+
+
+@pytest.fixture(scope="session")
+def search_pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SearchPages]:
+    """The pages of MLflow and Prefect that show a search of 64 trials on digits, and what it reported."""
+    with searched_pages(tmp_path_factory.mktemp("pages")) as pages:
+        yield pages
 
 
 @pytest.fixture(scope="session")

@@ -1,95 +1,135 @@
 """What a person sees in MLflow's pages after a search, in a real browser."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
 from flows.tracking import tags
-from tests.flows.commands import Store
+from tests.flows.searched_pages import TRIALS, SearchPages, nothing_goes_wrong, picture
 
 pytestmark = pytest.mark.slow
 
-SCREENSHOTS = os.environ.get("BACKPROP_SCREENSHOTS")
-"""A directory that gets the pictures for the docs, if set."""
+PATIENCE = 60_000
+"""Milliseconds that a page may take on a busy machine."""
 
 
-@pytest.fixture(scope="module")
-def mlflow_ui(demo: tuple[Store, str]) -> Iterator[str]:
-    """The address of MLflow's own UI on the demo's store, started with the command that the demo printed."""
-    store, printed = demo
-    assert "ui --backend-store-uri sqlite:///mlflow.db" in printed
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", "sqlite:///mlflow.db"]
-    server = subprocess.Popen(
-        [*command, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"],
-        cwd=store.directory,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
+@pytest.fixture
+def mlflow_page(page: Page) -> Iterator[Page]:
+    """A page on which nothing may go wrong, without the assistant that MLflow opens beside the first one."""
+    page.add_init_script("localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true')")
+    with nothing_goes_wrong(page):
+        yield page
+
+
+def test_the_page_of_a_search_says_who_won_and_leads_on(
+    search_pages: SearchPages, mlflow_page: Page, tmp_path: Path
+) -> None:
+    selection, experiment = search_pages.report.selection, search_pages.report.run.tracking.experiment_id
+
+    mlflow_page.goto(f"{search_pages.mlflow}/#/experiments/{experiment}/runs/{search_pages.report.run.run_id}")
+
+    expect(mlflow_page.get_by_text("Winner", exact=True)).to_be_visible(timeout=PATIENCE)
+    expect(mlflow_page.get_by_text(f"test/accuracy {selection.test['test/accuracy']:.4g}").first).to_be_visible()
+    winner = mlflow_page.get_by_role("link", name=selection.winner.name, exact=True).first
+    assert str(winner.get_attribute("href")).endswith(f"/runs/{selection.winner.run_id}")
+    version = mlflow_page.get_by_role("link", name="digits version 1", exact=True)
+    assert str(version.get_attribute("href")).endswith("#/models/digits/versions/1")
+    flow_run = search_pages.flow_run("train digits on space.yaml")
+    prefect = mlflow_page.get_by_role("link", name="Prefect's page of the run")
+    assert prefect.get_attribute("href") == f"{search_pages.prefect}/runs/flow-run/{flow_run.id}"
+    picture(mlflow_page, tmp_path, "mlflow-search")
+
+    mlflow_page.get_by_role("link", name="Trials, the best first").click()
+    expect(mlflow_page.get_by_text(f"{TRIALS} matching runs")).to_be_visible(timeout=PATIENCE)
+
+    mlflow_page.goto(
+        f"{search_pages.mlflow}/#/experiments/{experiment}/runs/{search_pages.report.run.run_id}/system-metrics"
     )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        wait_until_it_answers(f"{address}/health", server)
-        yield address
-    finally:
-        # MLflow's own workers are its children: the session that was made for them is ended as a whole.
-        os.killpg(server.pid, 15)
-        server.wait(timeout=60)
+    expect(mlflow_page.get_by_text("worker-0").first).to_be_visible(timeout=PATIENCE)
+    expect(mlflow_page.get_by_text("system/worker-1/memory_megabytes").first).to_be_attached(timeout=PATIENCE)
 
 
-def wait_until_it_answers(address: str, server: subprocess.Popen[bytes], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            if httpx.get(address, timeout=5).is_success:
-                return
-        except httpx.TransportError:
-            time.sleep(0.5)
-    raise TimeoutError(f"{address} does not answer")
+def test_the_charts_of_a_search_are_there_with_nothing_to_click(
+    search_pages: SearchPages, mlflow_page: Page, tmp_path: Path
+) -> None:
+    experiment = search_pages.report.run.tracking.experiment_id
+    mlflow_page.goto(f"{search_pages.mlflow}/#/experiments/{experiment}/runs/{search_pages.report.run.run_id}")
+    mlflow_page.get_by_role("link", name="Charts of the trials").click(timeout=PATIENCE)
+
+    expect(mlflow_page.get_by_text(f"{TRIALS} matching runs")).to_be_visible(timeout=PATIENCE)
+    expect(mlflow_page.get_by_text("Hyperparameters and val/accuracy")).to_be_visible(timeout=PATIENCE)
+    # The axes of the parallel coordinates are the hyperparameters that differ, by name.
+    for name in ("learning_rate", "hidden", "activation", "optimizer", "momentum", "l2", "val/accuracy"):
+        expect(mlflow_page.locator("svg").get_by_text(name, exact=True).first).to_be_attached(timeout=PATIENCE)
+    expect(mlflow_page.get_by_text("learning_rate vs. val/accuracy")).to_be_attached(timeout=PATIENCE)
+    mlflow_page.wait_for_timeout(1500)
+    picture(mlflow_page, tmp_path, "mlflow-charts")
+
+    curves = mlflow_page.get_by_text("Curves, by epoch")
+    curves.scroll_into_view_if_needed()
+    expect(mlflow_page.get_by_text("val/loss by epoch").first).to_be_visible(timeout=PATIENCE)
+    mlflow_page.wait_for_timeout(1500)
+    picture(mlflow_page, tmp_path, "mlflow-curves")
+
+    # The list beside the charts has the columns that are asked for.
+    mlflow_page.goto(mlflow_page.url.replace("compareRunsMode=CHART", "compareRunsMode=TABLE"))
+    for name in ("learning_rate", "hidden", "val/accuracy"):
+        expect(mlflow_page.get_by_role("columnheader", name=name).first).to_be_visible(timeout=PATIENCE)
+    picture(mlflow_page, tmp_path, "mlflow-trials")
 
 
 def test_the_trials_of_a_search_stand_side_by_side_on_the_compare_page(
-    demo: tuple[Store, str], mlflow_ui: str, page: Page, tmp_path: Path
+    search_pages: SearchPages, mlflow_page: Page, tmp_path: Path
 ) -> None:
-    store, _ = demo
-    [parent] = [run for run in store.parents() if run.info.run_name == "search · quick"]
-    trials = [run for run in store.children() if run.data.tags[tags.PARENT] == parent.info.run_id]
-    runs, experiments = (json.dumps(ids) for ids in ([t.info.run_id for t in trials], [parent.info.experiment_id]))
+    trials, experiment = search_pages.trials, search_pages.report.run.tracking.experiment_id
+    runs, experiments = (json.dumps(ids) for ids in ([t.info.run_id for t in trials], [experiment]))
 
-    page.goto(f"{mlflow_ui}/#/compare-runs?runs={runs}&experiments={experiments}")
+    mlflow_page.goto(f"{search_pages.mlflow}/#/compare-runs?runs={runs}&experiments={experiments}")
 
-    expect(page.get_by_text(f"Comparing {len(trials)} Runs from 1 Experiment")).to_be_visible(timeout=60_000)
+    expect(mlflow_page.get_by_text(f"Comparing {TRIALS} Runs from 1 Experiment")).to_be_visible(timeout=PATIENCE)
     # The plot starts with what differs first, with nothing to repair by hand.
-    for name in ("activation", "hidden", "learning_rate"):
-        expect(page.locator(".parcoords, svg").get_by_text(name, exact=True).first).to_be_visible(timeout=30_000)
+    for name in ("activation", "hidden", "l2"):
+        axis = mlflow_page.locator(".parcoords, svg").get_by_text(name, exact=True).first
+        expect(axis).to_be_visible(timeout=PATIENCE)
     for trial in trials:
-        expect(page.get_by_text(trial.info.run_name, exact=True).first).to_be_attached()
-    save_picture(page, Path(SCREENSHOTS or tmp_path) / "mlflow-compare.png")
+        expect(mlflow_page.get_by_text(trial.info.run_name, exact=True).first).to_be_attached()
+    mlflow_page.wait_for_timeout(1500)
+    picture(mlflow_page, tmp_path, "mlflow-compare")
 
 
-def save_picture(page: Page, path: Path) -> None:
-    """Close the assistant that MLflow opens beside the page, rank by accuracy, and keep the picture."""
-    close = page.get_by_role("button", name="Close", exact=True)
-    if close.count():
-        close.first.click()
-    metrics = page.locator("input[type=search]").nth(1)
-    metrics.click()
-    metrics.press("Backspace")
-    metrics.type("val/accuracy")
-    metrics.press("Enter")
-    page.keyboard.press("Escape")
-    expect(page.locator("svg").get_by_text("val/accuracy", exact=True).first).to_be_visible(timeout=30_000)
-    page.wait_for_timeout(1500)
-    page.screenshot(path=path)
-    assert path.stat().st_size > 10_000
+def test_the_page_of_the_registered_version_leads_to_its_trial(
+    search_pages: SearchPages, mlflow_page: Page, tmp_path: Path
+) -> None:
+    mlflow_page.goto(f"{search_pages.mlflow}/#/models/digits/versions/1")
+
+    expect(mlflow_page.get_by_text("challenger").first).to_be_visible(timeout=PATIENCE)
+    source = mlflow_page.get_by_role("link", name=search_pages.report.selection.winner.name).first
+    expect(source).to_be_visible(timeout=PATIENCE)
+    assert search_pages.report.selection.winner.run_id in str(source.get_attribute("href"))
+    expect(mlflow_page.get_by_text("Inputs (64)")).to_be_visible(timeout=PATIENCE)
+    picture(mlflow_page, tmp_path, "mlflow-model")
+
+
+def test_every_trial_has_every_param_and_an_outcome_to_filter_by(search_pages: SearchPages) -> None:
+    trials = search_pages.trials
+    assert len(trials) == TRIALS
+    params = trials[0].data.params.keys()
+    assert {"hidden", "n_layers", "width", "width_first", "width_last", "parameters", "momentum"} <= params
+    for trial in trials:
+        assert trial.data.params.keys() == params
+        assert all(trial.data.params[name] == trial.data.params[name].strip() != "" for name in params)
+
+    def found(where: str) -> int:
+        [experiment] = {trial.info.experiment_id for trial in trials}
+        return len(search_pages.store.client.search_runs([experiment], where))
+
+    diverged = len(search_pages.report.selection.diverged)
+    assert diverged > 0
+    assert found("tags.outcome = 'diverged'") == diverged
+    assert found("tags.outcome = 'trained' and tags.dataset = 'digits'") == TRIALS - diverged
+    assert found("tags.winner = 'true'") == 1
+    stacks = {trial.data.tags[tags.STACK] for trial in trials}
+    assert sum(found(f"tags.stack = '{stack}'") for stack in stacks) == TRIALS

@@ -1,0 +1,74 @@
+"""Puts the summary of a search, and the ways from it, on MLflow's page of its run and on Prefect's."""
+
+from prefect.artifacts import create_link_artifact, create_markdown_artifact
+
+from flows.data.store import Dataset
+from flows.pages.links import from_elsewhere, prefect_page, within_mlflow
+from flows.pages.summary import Ended, summary
+from flows.pages.trial_charts import axes, save_view, view_key
+from flows.ranking import objective
+from flows.search import SearchOutcome
+from flows.select import Selection
+from flows.tracking import tags
+from flows.tracking.registry import RegisteredVersion
+from flows.tracking.search_runs import SearchRun
+
+REPORT = "report/report.html"
+"""The artifact of a search's run that is its report."""
+
+OPENING = "**Winner**"
+"""How a description begins that was written here: one that a person wrote is not replaced."""
+
+
+def publish_search(
+    run: SearchRun,
+    dataset: Dataset,
+    space: str,
+    outcome: SearchOutcome,
+    selection: Selection,
+    registered: RegisteredVersion,
+    seconds: dict[str, float],
+) -> None:
+    """Describe a search on the run that is its own in MLflow, and on the page of the flow run that this is part of."""
+    goal = objective(dataset.task)
+    client = run.tracking.client()
+    trials = [member for one in (*selection.ranked, *selection.diverged) for member in one.members]
+    save_view(run, axes(goal, [trial.params for trial in trials]))
+    reports = {artifact.path for artifact in client.list_artifacts(run.run_id, REPORT.partition("/")[0])}
+    ended = Ended(
+        run=run,
+        dataset=dataset,
+        space=space,
+        outcome=outcome,
+        selection=selection,
+        registered=registered,
+        seconds=seconds,
+        goal_maximised=goal.maximise,
+        view=view_key(run),
+        report=REPORT if REPORT in reports else None,
+    )
+    found = client.get_run(run.run_id).data.tags.get(tags.DESCRIPTION, "")
+    if not found or found.startswith(OPENING):
+        client.set_tag(run.run_id, tags.DESCRIPTION, summary(ended, within_mlflow(run), prefect_page()))
+    _on_prefects_page(ended)
+
+
+def _on_prefects_page(ended: Ended) -> None:
+    pages = from_elsewhere(ended.run)
+    name = ended.dataset.reference.name
+    create_markdown_artifact(
+        key="summary", markdown=f"# {name}\n\n{summary(ended, pages)}", description=f"What came of the search on {name}"
+    )
+    if pages is None:
+        return
+    version = ended.registered
+    links = {
+        "mlflow-run": ("The search in MLflow", pages.run(ended.run.run_id)),
+        "mlflow-charts": ("Charts of its trials", pages.view(ended.view)),
+        "winner": (f"The winner, {ended.selection.winner.name}", pages.run(ended.selection.winner.run_id)),
+        "model-version": (f"{version.name} version {version.version}", pages.version(version)),
+    }
+    if ended.report is not None:
+        links["report"] = ("The report of the search", pages.artifact(ended.run.run_id, ended.report))
+    for key, (text, address) in links.items():
+        create_link_artifact(key=key, link=address, link_text=text, description=f"{text}, on MLflow's pages")

@@ -1,0 +1,159 @@
+"""What came of a search, in Markdown that leads to everything else: on MLflow's page of its run and on Prefect's."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from flows.data.store import Dataset
+from flows.durations import readable_seconds
+from flows.pages.links import MlflowPages
+from flows.ranking import Candidate
+from flows.search import SearchOutcome
+from flows.select import Selection
+from flows.tracking.registry import RegisteredVersion
+from flows.tracking.search_runs import SearchRun
+
+SHOWN = 10
+"""Rows of the leaderboard in a summary."""
+
+COMPARED = 20
+"""Of the best trials, how many the link to MLflow's compare page takes along."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A search that ended.
+
+    Attributes
+    ----------
+    space : str
+        What the space is called.
+    goal_maximised : bool
+        Whether the larger score is the better.
+    seconds : dict of str to float
+        Wall time of its parts.
+    report : str or None
+        The artifact of its run that is its report, if it has one.
+    """
+
+    run: SearchRun
+    dataset: Dataset
+    space: str
+    outcome: SearchOutcome
+    selection: Selection
+    registered: RegisteredVersion
+    seconds: Mapping[str, float]
+    goal_maximised: bool
+    view: str
+    report: str | None = None
+
+
+def summary(ended: Ended, pages: MlflowPages | None, prefect: str | None = None) -> str:
+    """Return the summary; with no links to MLflow where nobody knows its address.
+
+    What people look for first comes first: MLflow folds all but some lines.
+    """
+    winner, selection = ended.selection.winner, ended.selection
+    tested = ", ".join(f"{name} {value:.4g}" for name, value in selection.test.items() if name.count("/") == 1)
+    best, version = selection.ranked[0], ended.registered
+    registered = _link(f"{version.name} version {version.version}", None if pages is None else pages.version(version))
+    lines = [
+        f"**Winner**: {_run(pages, winner.name, winner.run_id)}, {_score(best, selection.metric)}; on the test rows "
+        f"{tested}. Registered as {registered}.",
+        "",
+        " · ".join(_ways(ended, pages, prefect)),
+        "",
+        _margin(ended),
+        "",
+        *_leaderboard(ended, pages),
+        "",
+        *_told(ended),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _ways(ended: Ended, pages: MlflowPages | None, prefect: str | None) -> Iterator[str]:
+    run, metric = ended.run.run_id, ended.selection.metric
+    if pages is None:
+        yield f"In MLflow, of `{ended.run.tracking.uri}`: run `{run}`"
+    else:
+        if ended.report is not None:
+            yield _link("Report", pages.artifact(run, ended.report))
+        trials = pages.trials(run, metric, ascending=not ended.goal_maximised)
+        best = [member.run_id for one in ended.selection.ranked for member in one.members][:COMPARED]
+        yield _link("Charts of the trials", pages.view(ended.view))
+        yield _link("Trials, the best first", trials)
+        yield _link(f"The best {len(best)} compared", pages.compared(best))
+        if pages.base:
+            yield _link("The search in MLflow", pages.run(run))
+    if prefect is not None:
+        yield _link("Prefect's page of the run", prefect)
+
+
+def _margin(ended: Ended) -> str:
+    """Say by how much it won, over the next and over the middle of the field."""
+    metric, ranked = ended.selection.metric, ended.selection.ranked
+    scores = [one.metrics[metric] for one in ranked if one.pruned_at is None]
+    if len(scores) == 1:
+        return f"No other was trained to its end: there is no {metric} to compare with."
+    sign = 1 if ended.goal_maximised else -1
+    after, middle = (sign * (scores[0] - scores[place]) for place in (1, len(scores) // 2))
+    return (
+        f"In {metric} it is {after:.4g} ahead of the next and {middle:.4g} ahead of the middle of the "
+        f"{len(scores)} that were trained to their end."
+    )
+
+
+def _leaderboard(ended: Ended, pages: MlflowPages | None) -> Iterator[str]:
+    metric, ranked = ended.selection.metric, ended.selection.ranked
+    several = len(ranked[0].members) > 1
+    yield f"| rank | {'configuration' if several else 'trial'} | {metric} | val/loss |"
+    yield "|---:|---|---:|---:|"
+    for place, one in enumerate(ranked[:SHOWN], start=1):
+        # A configuration of several trials has no page of its own; its first trial has.
+        named = _run(pages, one.name, one.members[0].run_id)
+        yield f"| {place} | {named} | {_value(one, metric)} | {_value(one, 'val/loss')} |"
+
+
+def _told(ended: Ended) -> Iterator[str]:
+    rows, selection = ended.dataset.rows, ended.selection
+    pruned = sum(one.pruned_at is not None for one in (*selection.ranked, *selection.diverged))
+    counts = [
+        f"{ended.outcome.trials:,} trials",
+        f"{ended.outcome.trained:,} of them trained by this run",
+        *([f"{pruned:,} pruned"] if pruned else []),
+        *([f"{len(selection.diverged):,} diverged"] if selection.diverged else []),
+        *([f"{len(ended.outcome.failed):,} failed"] if ended.outcome.failed else []),
+    ]
+    yield (
+        f"{', '.join(counts)}: {_plain(ended.space)} on {_plain(ended.dataset.reference.name)}, "
+        f"{rows['train']:,} rows to train on, {rows['validation']:,} to validate and {rows['test']:,} to test."
+    )
+    workers = len({stack.worker for stack in ended.outcome.stacks})
+    if workers:
+        training = sum(stack.training_seconds for stack in ended.outcome.stacks)
+        took = readable_seconds(sum(ended.seconds.values()))
+        yield f"It took {took}, with {training:.1f} s of training on {workers} worker{'s' * (workers > 1)}."
+
+
+def _score(one: Candidate, metric: str) -> str:
+    return f"{metric} {_value(one, metric)}"
+
+
+def _value(one: Candidate, metric: str) -> str:
+    if metric not in one.metrics:
+        return ""
+    deviation = f" ± {one.deviations[metric]:.2g}" if metric in one.deviations else ""
+    return f"{one.metrics[metric]:.4f}{deviation}" if abs(one.metrics[metric]) < 10 else f"{one.metrics[metric]:.4g}"
+
+
+def _run(pages: MlflowPages | None, name: str, run_id: str) -> str:
+    return _link(name, None if pages is None else pages.run(run_id))
+
+
+def _link(text: str, address: str | None) -> str:
+    return _plain(text) if address is None else f"[{_plain(text)}]({address})"
+
+
+def _plain(text: str) -> str:
+    """Return text that Markdown leaves as it is, in a cell of a table too."""
+    return "".join(f"\\{sign}" if sign in "\\`*_[]<>|" else sign for sign in text.replace("\n", " "))

@@ -1,0 +1,119 @@
+"""A real search whose pages are served by real servers, and what a browser must not say of them."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+import pytest
+from mlflow.entities import Run
+from playwright.sync_api import ConsoleMessage, Page
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from benchmarks.chaos.services import MlflowServer, PrefectServer
+from flows.pages.links import MLFLOW_PAGES
+from flows.tracking import tags
+from flows.train import TrainReport, train
+from tests.flows.commands import Store
+
+SPACE = """
+grid:
+  hidden: [[32], [64, 32]]
+  activation: [relu, tanh]
+  optimizer: [sgd, momentum]
+  learning_rate: [0.01, 0.1, 1.0, 1.0e+30]
+  l2: [0.0, 0.001]
+  epochs: [5]
+"""
+TRIALS = 64
+
+SCREENSHOTS = os.environ.get("BACKPROP_SCREENSHOTS")
+"""A directory that gets the pictures for the docs, if set."""
+
+_NOT_OURS = (
+    # MLflow asks who is logged in, of a server that has no accounts.
+    "/mlflow/users/current",
+    # Chromium says so of MLflow's charts while they are laid out.
+    "ResizeObserver loop",
+)
+
+
+@dataclass(frozen=True)
+class SearchPages:
+    """Where the pages of a search are.
+
+    Attributes
+    ----------
+    mlflow, prefect : str
+        The servers' addresses, without a slash at the end.
+    """
+
+    mlflow: str
+    prefect: str
+    store: Store
+    report: TrainReport
+
+    @property
+    def run(self) -> Run:
+        """The search's run in MLflow, as it is now."""
+        return self.store.client.get_run(self.report.run.run_id)
+
+    @property
+    def trials(self) -> list[Run]:
+        return [run for run in self.store.children() if run.data.tags[tags.PARENT] == self.report.run.run_id]
+
+    def flow_run(self, name: str) -> FlowRun:
+        """Return the one flow run of a name."""
+        with temporary_settings({PREFECT_API_URL: f"{self.prefect}/api"}), get_client(sync_client=True) as client:
+            [found] = [run for run in client.read_flow_runs() if run.name == name]
+        return found
+
+
+@contextmanager
+def searched_pages(directory: Path) -> Iterator[SearchPages]:
+    """Search with two workers beside both servers, and let them run meanwhile."""
+    prefect, mlflow_server = PrefectServer(directory), MlflowServer(directory)
+    with pytest.MonkeyPatch.context() as environment, contextlib.ExitStack() as started:
+        # Where the pages look for the server; by themselves they would look on the port that is usual.
+        environment.setenv("PREFECT_UI_API_URL", prefect.address)
+        environment.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{directory}/mlflow.db")
+        environment.setenv(MLFLOW_PAGES, mlflow_server.address)
+        for server in (prefect, mlflow_server):
+            started.callback(server.stop)
+            server.start()
+        (directory / "space.yaml").write_text(SPACE)
+        try:
+            with contextlib.chdir(directory), temporary_settings({PREFECT_API_URL: prefect.address}):
+                report = train("digits", space="space.yaml", compute={"workers": 2})
+        finally:
+            # The registry sets the process's store, which would outlive the tests.
+            mlflow.set_tracking_uri(None)
+        yield SearchPages(mlflow_server.address, prefect.address.removesuffix("/api"), Store(directory), report)
+
+
+@contextmanager
+def nothing_goes_wrong(page: Page) -> Iterator[None]:
+    """Fail if the browser reports an error on a page meanwhile, but for those that MLflow has without us."""
+    said: list[str] = []
+
+    def hear(message: ConsoleMessage) -> None:
+        text = f"{message.text} ({message.location.get('url', '')})"
+        if message.type == "error" and not any(known in text for known in _NOT_OURS):
+            said.append(text)
+
+    page.on("console", hear)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    yield
+    assert said == []
+
+
+def picture(page: Page, directory: Path, name: str) -> None:
+    """Keep what a person sees."""
+    path = Path(SCREENSHOTS or directory) / f"{name}.png"
+    page.screenshot(path=path)
+    assert path.stat().st_size > 10_000
