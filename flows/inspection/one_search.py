@@ -100,7 +100,7 @@ def _candidates(finished: Sequence[Run], goal: Objective, are_repeated: bool) ->
     """Yield the configurations: a refit is none, and one of which a trial is missing has no mean yet."""
     members = defaultdict(list)
     for run in finished:
-        has_diverged = tags.DIVERGED in run.data.tags
+        has_diverged = tags.read(run.data.tags, tags.DIVERGED) is not None
         if tags.REFIT not in run.data.tags and (has_diverged or goal.names <= run.data.metrics.keys()):
             configuration = run.data.tags.get(tags.CONFIGURATION, "")
             members[configuration if are_repeated else run.info.run_id].append(trial_record(run))

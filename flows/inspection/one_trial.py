@@ -85,7 +85,7 @@ def read_trial_details(client: MlflowClient, run: Run) -> TrialDetails:
         experiment_id=tracking.experiment_id,
         search=None if parent is None else parent.info.run_id,
         search_name=None if parent is None else parent.info.run_name,
-        dataset=found.get(tags.DATASET, ""),
+        dataset=tags.read(found, tags.DATASET) or "",
         dataset_digest=found.get(tags.DATASET_DIGEST, ""),
         status=run.info.status,
         outcome=outcome(run),
@@ -118,7 +118,7 @@ def outcome(run: Run) -> str:
         return "it is still trained"
     if run.info.status != "FINISHED":
         return f"it {'failed' if run.info.status == 'FAILED' else 'was stopped'} before it was finished{why}"
-    if tags.DIVERGED in found:
+    if tags.read(found, tags.DIVERGED) is not None:
         return f"it diverged: its loss stopped being finite in epoch {found[tags.DIVERGED]} of {epochs}"
     if tags.PRUNED in found:
         return f"the stop rule ended it after epoch {found[tags.PRUNED]} of {epochs}"

@@ -168,7 +168,7 @@ def search_facts(
         experiment=experiment,
         experiment_id=run.info.experiment_id,
         space=str(run.info.run_name).removeprefix(NAME_BEGINS),
-        dataset=found.get(tags.DATASET, ""),
+        dataset=tags.read(found, tags.DATASET) or "",
         dataset_digest=found.get(tags.DATASET_DIGEST, ""),
         status=run.info.status,
         started=moment(run.info.start_time),
@@ -251,7 +251,7 @@ def _counted(trials: Sequence[Run]) -> TrialCounts:
     return TrialCounts(
         finished=len(finished),
         pruned=sum(tags.PRUNED in run.data.tags for run in finished),
-        diverged=sum(tags.DIVERGED in run.data.tags for run in finished),
+        diverged=sum(tags.read(run.data.tags, tags.DIVERGED) is not None for run in finished),
         failed=sum(run.info.status in ("FAILED", "KILLED") for run in trials),
         running=sum(run.info.status == "RUNNING" for run in trials),
     )

@@ -168,7 +168,7 @@ def _compared(letter: str, asked: Asked) -> ComparedTrial:
         search=None if asked.search is None else asked.search.info.run_id,
         status=info.status,
         outcome=outcome(asked.trial),
-        dataset=found.get(tags.DATASET, ""),
+        dataset=tags.read(found, tags.DATASET) or "",
         dataset_digest=found.get(tags.DATASET_DIGEST, ""),
     )
 
@@ -178,7 +178,8 @@ def _data(run: Run) -> dict[str, str]:
     names = {"dataset": tags.DATASET, "digest": tags.DATASET_DIGEST, "began with": tags.WARM_START}
     # That a trial is of no fold is nothing to be said.
     fold = {"fold": found[tags.FOLD]} if found.get(tags.FOLD, "0") != "0" else {}
-    return {name: found[tag] for name, tag in names.items() if tag in found} | fold
+    said = {name: tags.read(found, tag) for name, tag in names.items()}
+    return {name: value for name, value in said.items() if value is not None} | fold
 
 
 def _environment(run: Run) -> dict[str, str]:

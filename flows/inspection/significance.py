@@ -175,7 +175,7 @@ def _require_comparable(trials: Mapping[str, Run]) -> None:
         found = run.data.tags
         if run.info.status != "FINISHED":
             raise _Unknown(f"{letter} is {run.info.status}, not finished: it has no weights")
-        if tags.DIVERGED in found:
+        if tags.read(found, tags.DIVERGED) is not None:
             raise _Unknown(f"{letter} diverged: what its weights say is no number")
         if tags.WEIGHTS_DIGEST not in found:
             raise _Unknown(f"an older version of backprop recorded {letter}, without the digest of its weights")
@@ -190,7 +190,7 @@ def _require_comparable(trials: Mapping[str, Run]) -> None:
 
 def _dataset(run: Run, datasets: str) -> Dataset:
     """Return the dataset of all of the trials."""
-    name, digest = run.data.tags.get(tags.DATASET, ""), run.data.tags[tags.DATASET_DIGEST]
+    name, digest = tags.read(run.data.tags, tags.DATASET) or "", run.data.tags[tags.DATASET_DIGEST]
     root = open_root(datasets)
     if not root.has(digest):
         raise _Unknown(f"their dataset {name} {digest[:SHORT]} is not in {datasets}; say where it is with --datasets")

@@ -6,15 +6,12 @@ from flows.data.store import Dataset
 from flows.pages.links import from_elsewhere, prefect_page, within_mlflow
 from flows.pages.summary import Ended, summary
 from flows.pages.trial_charts import axes, save_view, view_key
-from flows.ranking import objective
+from flows.ranking import Selection, objective
+from flows.report.logged import REPORT_FILE
 from flows.search import SearchOutcome
-from flows.select import Selection
 from flows.tracking import tags
 from flows.tracking.registry import RegisteredVersion
 from flows.tracking.search_runs import SearchRun
-
-REPORT = "report/report.html"
-"""The artifact of a search's run that is its report."""
 
 OPENING = "**Winner**"
 """How a description begins that was written here: one that a person wrote is not replaced."""
@@ -34,7 +31,7 @@ def publish_search(
     client = run.tracking.client()
     trials = [member for one in (*selection.ranked, *selection.diverged) for member in one.members]
     save_view(run, axes(goal, [trial.params for trial in trials]))
-    reports = {artifact.path for artifact in client.list_artifacts(run.run_id, REPORT.partition("/")[0])}
+    reports = {artifact.path for artifact in client.list_artifacts(run.run_id, REPORT_FILE.partition("/")[0])}
     ended = Ended(
         run=run,
         dataset=dataset,
@@ -45,7 +42,7 @@ def publish_search(
         seconds=seconds,
         goal_maximised=goal.maximise,
         view=view_key(run),
-        report=REPORT if REPORT in reports else None,
+        report=REPORT_FILE if REPORT_FILE in reports else None,
     )
     found = client.get_run(run.run_id).data.tags.get(tags.DESCRIPTION, "")
     if not found or found.startswith(OPENING):
@@ -68,7 +65,5 @@ def _on_prefects_page(ended: Ended) -> None:
         "winner": (f"The winner, {ended.selection.winner.name}", pages.run(ended.selection.winner.run_id)),
         "model-version": (f"{version.name} version {version.version}", pages.version(version)),
     }
-    if ended.report is not None:
-        links["report"] = ("The report of the search", pages.artifact(ended.run.run_id, ended.report))
     for key, (text, address) in links.items():
         create_link_artifact(key=key, link=address, link_text=text, description=f"{text}, on MLflow's pages")

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from flows.data.store import Dataset
 from flows.durations import readable_seconds
 from flows.pages.links import MlflowPages
-from flows.ranking import Candidate
+from flows.ranking import Candidate, Selection
 from flows.search import SearchOutcome
-from flows.select import Selection
 from flows.tracking.registry import RegisteredVersion
 from flows.tracking.search_runs import SearchRun
 

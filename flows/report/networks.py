@@ -11,7 +11,7 @@ from backprop import Architecture, Network, Parameters, load_weights, select_bac
 from flows.compute.stack_training import samples_of
 from flows.data.preparation import Preparation
 from flows.data.store import Dataset, SplitArrays
-from flows.select import outputs_of
+from flows.prediction import outputs_of
 from flows.tracking.search_runs import SearchRun, TrialRecord
 from flows.tracking.trial_delivery import WEIGHTS_FILE
 
