@@ -10,6 +10,7 @@ from backprop.backend import Backend, DeviceError, select_backend
 from backprop.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
 from backprop.early_stopping import EarlyStopping
 from backprop.gradcheck import GradientCheck, check_gradients
+from backprop.layers import LayerWatch
 from backprop.losses import register_loss
 from backprop.network import Architecture, Network, Parameters, initial_parameters
 from backprop.reports import EpochReport, Finished
@@ -34,6 +35,7 @@ __all__ = [
     "EpochReport",
     "Finished",
     "GradientCheck",
+    "LayerWatch",
     "Network",
     "Parameters",
     "Samples",

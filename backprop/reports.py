@@ -50,7 +50,8 @@ class EpochReport:
         ``train/loss``: mean over the epoch's samples, each measured before the update it led to, with dropout and
         smoothed labels as trained on, without penalties. ``train/learning_rate``: of this epoch, where a trial of
         the stack has a schedule. ``val/loss`` and ``val/accuracy``, or ``val/rmse`` and ``val/r2``: of the weights
-        after the epoch, see `evaluation`.
+        after the epoch, see `evaluation`. ``layer/1/weight_norm`` and others, where the layers are watched, at the
+        epochs at which a trial is due, and NaN for the others: see `layers`.
     finished : tuple of Finished
         The trials for which this epoch was the last.
     """

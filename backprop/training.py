@@ -8,7 +8,7 @@ A trial that is finished leaves the stack, and from then on costs nothing.
 itself: to train on samples that come in pieces, or to keep and restore it.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from backprop.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from backprop.descent import new_descent
 from backprop.early_stopping import Watch
 from backprop.evaluation import evaluate, measure
+from backprop.layers import LayerWatch, measure_layers
 from backprop.network import Network, Parameters, initial_parameters
 from backprop.optimizers import SGD
 from backprop.padding import crop, pad
@@ -57,6 +58,8 @@ class Training:
         Weights to start from, in host memory, instead of drawn ones: a warm start.
     checkpoint : Checkpoint, optional
         A training of this stack to go on with.
+    layers : LayerWatch, optional
+        What to measure of the layers at some epochs; it changes no bit of the training.
 
     Attributes
     ----------
@@ -77,9 +80,11 @@ class Training:
         *,
         initial: Parameters | None = None,
         checkpoint: Checkpoint | None = None,
+        layers: LayerWatch | None = None,
     ) -> None:
         self.stack = stack
         self.network = Network(stack.architecture, backend)
+        self._layers = layers
         self._backend = backend
         # One path for all of the stack's life: which trials have left changes no bit of the others.
         self._plain = all(type(t.optimizer) is SGD and not (t.l2 or t.l1 or t.clip_norm) for t in stack.trials)
@@ -136,7 +141,13 @@ class Training:
         self.epochs_done += 1
         self._updates += -(-len(training) // self.stack.batch_size)
         self._samples += len(training)
-        return self._report(metrics, reasons, on_epoch)
+        reasons = self._with_stopped(metrics, reasons, on_epoch)
+        if self._layers is not None:
+            metrics |= self._measure_layers(self._layers, reasons, training, validation)
+        report = EpochReport(self.epochs_done, self.active, metrics, self._finished(reasons))
+        if reasons:
+            self._leave(reasons)
+        return report
 
     def parameters(self) -> Parameters:
         """Return copies of the weights of the active trials, in host memory."""
@@ -264,17 +275,28 @@ class Training:
             for kept, now in zip(self._best, self._parameters, strict=True):
                 kept[rows] = now[rows]
 
-    def _report(
+    def _with_stopped(
         self, metrics: dict[str, HostArray], reasons: dict[int, Reason], on_epoch: OnEpoch | None
-    ) -> EpochReport:
-        """Hand out the trials that end, drop them from the stack, and report."""
+    ) -> dict[int, Reason]:
+        """Return why trials end, those included that the caller ends, who sees the report as it is so far."""
+        if on_epoch is None:
+            return reasons
         report = EpochReport(self.epochs_done, self.active, metrics, self._finished(reasons))
-        if on_epoch is not None:
-            reasons |= self._stopped(on_epoch(report), reasons)
-            report = replace(report, finished=self._finished(reasons))
-        if reasons:
-            self._leave(reasons)
-        return report
+        return reasons | self._stopped(on_epoch(report), reasons)
+
+    def _measure_layers(
+        self, watch: LayerWatch, ending: Collection[int], training: Samples, validation: Samples | None
+    ) -> dict[str, HostArray]:
+        """Return the numbers of the layers, due at a trial's last epoch whenever that is; NaN for trials not due."""
+        trials = self._active_trials()
+        due = [k for k, t in enumerate(trials) if k in ending or watch.is_due(self.epochs_done, t.epochs)]
+        if not due:
+            return {}
+        widths = [trials[k].hidden or self.stack.architecture.hidden for k in due]
+        with np.errstate(over="ignore", invalid="ignore"), self._backend.epoch():
+            parameters = self._parameters if len(due) == len(trials) else self._parameters.select(due)
+            measured = measure_layers(self.network, parameters, widths, training, validation, watch)
+        return {name: _at(due, values, len(trials)) for name, values in measured.items()}
 
     def _stopped(self, places: Collection[int], reasons: dict[int, Reason]) -> dict[int, Reason]:
         for place in places:
@@ -317,6 +339,7 @@ def train(
     checkpoint: Path | None = None,
     checkpoint_every: int = 1,
     on_epoch: OnEpoch | None = None,
+    layers: LayerWatch | None = None,
 ) -> Iterator[EpochReport]:
     """Train all trials of a stack by minibatches, yielding a report after every epoch.
 
@@ -339,6 +362,8 @@ def train(
     on_epoch : callable, optional
         Sees every report before it is yielded, and returns the places in ``stack.trials`` of trials to end with
         this epoch. They are handed out in its report, as all that are finished.
+    layers : LayerWatch, optional
+        What to measure of the layers at some epochs; it changes no bit of the training.
 
     Raises
     ------
@@ -350,7 +375,7 @@ def train(
     """
     check_count("checkpoint_every", checkpoint_every)
     kept = load_checkpoint(checkpoint, stack) if checkpoint is not None and checkpoint.exists() else None
-    run = Training(stack, backend, initial=initial, checkpoint=kept)
+    run = Training(stack, backend, initial=initial, checkpoint=kept, layers=layers)
     training = run.place(training, "training")
     validation = None if validation is None else run.place(validation, "validation")
     while run.active:
@@ -391,6 +416,13 @@ def initial_weights(stack: Stack, given: Mapping[int, Parameters] | None = None)
         [np.concatenate(layer) for layer in zip(*(one.weights for one in drawn), strict=True)],
         [np.concatenate(layer) for layer in zip(*(one.biases for one in drawn), strict=True)],
     )
+
+
+def _at(places: Sequence[int], values: HostArray, trials: int) -> HostArray:
+    """Return the values at their places among the trials, and NaN at the others."""
+    spread = np.full(trials, np.nan)
+    spread[places] = values
+    return spread
 
 
 def _check_initial(stack: Stack, initial: Parameters) -> None:

@@ -33,6 +33,7 @@ from flows.distributions import (
 from flows.form import DataAddress, named_as_written
 
 TaskChoice = Literal["auto", "classification", "regression", "multilabel"]
+WatchChoice = Literal["nothing", "layers", "gradients"]
 
 DATA = "A built-in data set (digits, wine, ...), a file, a directory, or what docs/sources lists"
 
@@ -425,6 +426,11 @@ class ComputeParameters(ClusterParameters):
         gt=0,
         allow_inf_nan=False,
         description="Most seconds that a stack trains, about, so that results come as often; as it packs best if empty",
+    )
+    watch: WatchChoice = Field(
+        default="layers",
+        description="What is recorded of every layer at ten epochs: norms of weights and dead units, or gradients too; "
+        "it changes no result",
     )
 
 

@@ -21,7 +21,7 @@ from flows.comparison import (
     compare_weights,
     verdict,
 )
-from flows.compute.resumable_training import stack_of
+from flows.compute.core_stack import stack_of
 from flows.compute.stack_training import samples_of
 from flows.data.catalogue import SHORT, list_datasets
 from flows.data.root import Root, open_root

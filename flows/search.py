@@ -264,6 +264,7 @@ class _Training:
                 checkpoint_seconds=self.compute.checkpoint_seconds,
                 unfinished={trial.key: runs[trial.key] for trial in stack.trials if trial.key in runs},
                 paces=paces.of(stack.trials),
+                watch=self.compute.watch,
             )
             for place, stack in enumerate(stacks, start=first)
         ]

@@ -72,6 +72,12 @@ WorkerMemory = Annotated[
     str | None,
     typer.Option(help="What a worker may take for itself, such as 2GiB; a mapped dataset is extra."),
 ]
+Watch = Annotated[
+    str,
+    typer.Option(
+        help="nothing, layers (norms of weights, dead units) or gradients (these too): recorded at ten epochs."
+    ),
+]
 Workers = Annotated[int | None, typer.Option(help="Dask workers; on this machine one per core if not given.")]
 
 

@@ -26,6 +26,7 @@ from flows.cli.options import (
     Test,
     Validation,
     Verbose,
+    Watch,
     WorkerMemory,
     Workers,
     settle_settings,
@@ -86,6 +87,7 @@ def retrain(
     device: Device = "auto",
     checkpoint_seconds: CheckpointSeconds = 30.0,
     stack_seconds: StackSeconds = None,
+    watch: Watch = "layers",
     experiment: Experiment = None,
     model: Annotated[str | None, typer.Option(help="Registered model; the experiment's name if not given.")] = None,
     datasets: Datasets = "datasets",
@@ -123,6 +125,7 @@ def retrain(
                 "device": device,
                 "checkpoint_seconds": checkpoint_seconds,
                 "stack_seconds": stack_seconds,
+                "watch": watch,
             },
         )
         promotion = _checked(

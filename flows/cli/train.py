@@ -24,6 +24,7 @@ from flows.cli.options import (
     Test,
     Validation,
     Verbose,
+    Watch,
     WorkerMemory,
     Workers,
     settle_settings,
@@ -63,6 +64,7 @@ def train(
     device: Device = "auto",
     checkpoint_seconds: CheckpointSeconds = 30.0,
     stack_seconds: StackSeconds = None,
+    watch: Watch = "layers",
     experiment: Experiment = None,
     model: Annotated[str | None, typer.Option(help="Registered model; the experiment's name if not given.")] = None,
     datasets: Datasets = "datasets",
@@ -100,6 +102,7 @@ def train(
                 "device": device,
                 "checkpoint_seconds": checkpoint_seconds,
                 "stack_seconds": stack_seconds,
+                "watch": watch,
             },
         )
         check_early(parameters)

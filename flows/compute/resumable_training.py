@@ -5,24 +5,23 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from backprop import (
-    Architecture,
     Checkpoint,
     EpochReport,
+    LayerWatch,
     Parameters,
     Samples,
     Stack,
     Training,
-    Trial,
     initial_weights,
 )
 from backprop.backend import Backend
 from backprop.halving import train_in_halves
-from backprop.optimizers import optimizer
+from flows.compute.core_stack import stack_of
 from flows.compute.pruning import Pruner
 from flows.compute.saved_stack import SavedStack
 from flows.data.preparation import Task
 from flows.tracking.trial_news import TrialNews
-from flows.trials import DTYPE, HEADS, SHUFFLE_SEED, PlannedTrial, common_architecture, own_hidden
+from flows.trials import PlannedTrial
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,8 @@ class ResumableTraining:
         Holds some of the trials, perhaps among others.
     starts : mapping of str to Parameters, optional
         What trials begin with whose weights are not drawn, by trial key.
+    layers : LayerWatch, optional
+        What is measured of the layers.
 
     Attributes
     ----------
@@ -69,7 +70,9 @@ class ResumableTraining:
         pruner: Pruner | None = None,
         saved: SavedStack | None = None,
         starts: Mapping[str, Parameters] | None = None,
+        layers: LayerWatch | None = None,
     ) -> None:
+        self._layers = layers
         self._task = task
         self._samples = samples
         self._backend = backend
@@ -118,7 +121,7 @@ class ResumableTraining:
         trials = tuple(planned[id(trial)] for trial in piece.trials)
         checkpoint = part.checkpoint if whole else None
         initial = self._initial(trials, piece) if checkpoint is None else None
-        training = Training(piece, self._backend, initial=initial, checkpoint=checkpoint)
+        training = Training(piece, self._backend, initial=initial, checkpoint=checkpoint, layers=self._layers)
         self._now = training, trials
         samples = training.place(self._samples[0], "training")
         validation = training.place(self._samples[1], "validation")
@@ -152,30 +155,3 @@ class ResumableTraining:
             metrics={name: values[mine] for name, values in report.metrics.items()},
             finished=tuple(replace(done, trial=told[done.trial]) for done in report.finished if done.trial in told),
         )
-
-
-def stack_of(trials: Sequence[PlannedTrial], task: Task) -> Stack:
-    """Return the core's stack of planned trials."""
-    architecture = common_architecture(trials)
-    return Stack(
-        architecture=architecture,
-        batch_size=trials[0].hyperparameters.batch_size,
-        trials=tuple(trial_of(trial, architecture) for trial in trials),
-        task=HEADS[task].measured_as,
-        shuffle_seed=SHUFFLE_SEED,
-        dtype=DTYPE,
-    )
-
-
-def trial_of(planned: PlannedTrial, architecture: Architecture) -> Trial:
-    """Return the core's trial of a planned one, in a stack of an architecture."""
-    chosen = planned.hyperparameters
-    return Trial(
-        chosen.learning_rate,
-        chosen.epochs,
-        chosen.seed,
-        optimizer=optimizer(chosen.optimizer, **chosen.optimizer_numbers),
-        l2=chosen.l2,
-        dropout=chosen.dropout,
-        hidden=own_hidden(planned, architecture),
-    )

@@ -15,7 +15,7 @@ from distributed import Event, get_worker
 from pydantic import BaseModel, ConfigDict
 from threadpoolctl import threadpool_limits
 
-from backprop import EpochReport, Samples, one_hot, select_backend
+from backprop import EpochReport, LayerWatch, Samples, one_hot, select_backend
 from backprop.backend import Device
 from flows.compute.announcer import Announcer, on_dask_worker
 from flows.compute.lease import Lease
@@ -26,6 +26,7 @@ from flows.compute.saved_stack import SavedStack, SavedStacks
 from flows.compute.start_weights import StartWeights
 from flows.data.store import Dataset, DatasetReference, SplitArrays, open_dataset
 from flows.environment import environment_of
+from flows.parameters import WatchChoice
 from flows.ranking import objective
 from flows.tracking.outages import patiently
 from flows.tracking.search_runs import SearchRun, metric_curves, stack_runs
@@ -64,6 +65,8 @@ class StackAssignment(BaseModel):
         Runs of earlier attempts to go on with, by trial key.
     paces : Paces
         What the work of the trials is counted in when it is announced.
+    watch : WatchChoice
+        What is recorded of the layers.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -80,6 +83,7 @@ class StackAssignment(BaseModel):
     origins: tuple[str, ...] = ()
     unfinished: dict[str, str] = {}
     paces: Paces = Paces()
+    watch: WatchChoice = "layers"
 
     @property
     def title(self) -> str:
@@ -95,6 +99,11 @@ class StackAssignment(BaseModel):
     def stop_event(self) -> str:
         """Name of the Dask event that tells workers to stop."""
         return f"backprop-stop-{self.execution}"
+
+    @property
+    def layers(self) -> LayerWatch | None:
+        """What the core measures of the layers."""
+        return None if self.watch == "nothing" else LayerWatch(gradients=self.watch == "gradients")
 
     @property
     def progress_topic(self) -> str:
@@ -179,7 +188,7 @@ def train_assignment(assignment: StackAssignment) -> StackOutcome:
         pruner = _pruner(assignment, trials, dataset, before, saved)
         starts = StartWeights(assignment.dataset, assignment.run).load(trials, Path(directory))
         samples = mapped_samples(assignment.dataset)
-        training = ResumableTraining(trials, dataset.task, samples, backend, pruner, saved, starts)
+        training = ResumableTraining(trials, dataset.task, samples, backend, pruner, saved, starts, assignment.layers)
         with TrialRuns(
             assignment.run,
             assignment.name,

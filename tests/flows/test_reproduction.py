@@ -10,8 +10,8 @@ import pytest
 
 from backprop import Backend, load_weights, save_weights, select_backend, train
 from backprop.backend import Device
+from flows.compute.core_stack import stack_of
 from flows.compute.pruning import Pruning
-from flows.compute.resumable_training import stack_of
 from flows.compute.stack_training import StackAssignment, samples_of, train_assignment
 from flows.data.store import Dataset, open_dataset
 from flows.environment import Environment, environment_of

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from backprop import Training, select_backend
-from flows.compute.resumable_training import ResumableTraining, stack_of
+from flows.compute.core_stack import stack_of
+from flows.compute.resumable_training import ResumableTraining
 from flows.compute.saved_stack import CHECKPOINTS, SavedStacks
 from flows.compute.stack_training import samples_of
 from flows.data.store import Dataset, DatasetReference, open_dataset

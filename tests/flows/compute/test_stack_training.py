@@ -365,11 +365,40 @@ def stop_in_epoch(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
     monkeypatch.setattr("flows.compute.stack_training._StopFlag.check", check)
 
 
+CURVES = ("train/loss", "val/accuracy", "layer/1/weight_norm", "layer/1/dead_share")
+
+
 def curves(tracking: Tracking, run: SearchRun) -> dict[str, list[list[tuple[int, float]]]]:
     return {
-        child.data.tags[tags.TRIAL_KEY]: [curve(tracking, child, name) for name in ("train/loss", "val/accuracy")]
+        child.data.tags[tags.TRIAL_KEY]: [curve(tracking, child, name) for name in CURVES]
         for child in children(tracking, run)
     }
+
+
+def layer_curves(tracking: Tracking, run: Run) -> dict[str, list[tuple[int, float]]]:
+    return {name: curve(tracking, run, name) for name in run.data.metrics if name.startswith("layer/")}
+
+
+def test_a_trial_has_the_numbers_of_its_layers_at_ten_epochs_and_its_gradients_if_asked(
+    wine: Dataset, tracking: Tracking
+) -> None:
+    trials = [planned(wine, hidden=[8, 4], epochs=20), planned(wine, hidden=[6, 3], epochs=3)]
+    steps = {"8-4": [1, 3, 5, 7, 9, 11, 13, 15, 17, 20], "6-3": [1, 2, 3]}
+    found = {}
+    for watch, space in (("nothing", SPACE), ("layers", OTHER_SPACE), ("gradients", SPACE)):
+        with search_run(tracking, wine, watch, space) as run:
+            watching = assignment(wine, run, trials).model_copy(update={"watch": watch, "name": f"stack-{watch}"})
+            train_assignment(watching)
+        runs = [r for r in children(tracking, run) if r.data.tags[tags.STACK] == f"stack-{watch}"]
+        found[watch] = {r.data.params["hidden"]: layer_curves(tracking, r) for r in runs}
+
+    assert found["nothing"] == {"8-4": {}, "6-3": {}}
+    norms = [f"layer/{layer}/{number}" for layer in (1, 2, 3) for number in ("weight_norm", "gradient_norm")]
+    names = [*norms, "layer/1/dead_share", "layer/2/dead_share"]
+    for hidden, layers in found["gradients"].items():
+        epochs = {name: [step for step, _ in points] for name, points in layers.items()}
+        assert epochs == dict.fromkeys(names, steps[hidden])
+        assert found["layers"][hidden] == {name: layers[name] for name in names if "gradient" not in name}
 
 
 def test_a_stack_that_was_stopped_goes_on_from_there_in_the_same_runs(
