@@ -59,7 +59,7 @@ class LayerWatch:
 
     gradients: bool = False
     epochs: int = 10
-    rows: int = 128
+    rows: int = 64
 
     def __post_init__(self) -> None:
         check_count("epochs", self.epochs)

@@ -429,8 +429,8 @@ class ComputeParameters(ClusterParameters):
     )
     watch: WatchChoice = Field(
         default="layers",
-        description="What is recorded of every layer at ten epochs: norms of weights and dead units, or gradients too; "
-        "it changes no result",
+        description="What is recorded of every layer: at five epochs norms of weights and dead units, or at ten and "
+        "those of gradients too; it changes no result",
     )
 
 

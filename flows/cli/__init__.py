@@ -8,6 +8,7 @@ from backprop import __version__
 from flows.cli import (
     compare,
     data,
+    doctor,
     evaluate,
     explain,
     export,
@@ -46,6 +47,7 @@ app.add_typer(evaluate.app)
 app.add_typer(score.app)
 app.add_typer(export.app)
 app.add_typer(explain.app)
+app.add_typer(doctor.app)
 app.add_typer(up.app)
 app.add_typer(data.app, name="data")
 app.add_typer(space.app, name="space")

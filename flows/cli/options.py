@@ -75,7 +75,7 @@ WorkerMemory = Annotated[
 Watch = Annotated[
     str,
     typer.Option(
-        help="nothing, layers (norms of weights, dead units) or gradients (these too): recorded at ten epochs."
+        help="nothing, layers (norms of weights, dead units, at five epochs) or gradients (theirs too, at ten)."
     ),
 ]
 Workers = Annotated[int | None, typer.Option(help="Dask workers; on this machine one per core if not given.")]
