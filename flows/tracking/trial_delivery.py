@@ -165,7 +165,9 @@ class TrialDelivery:
         if self._environment is not None and began_in != self._environment:
             name = tags.ENVIRONMENT if began_in is None else tags.RESUMED_IN
             self._told_at_end[place] = [RunTag(name, self._environment)]
-        steps = (point.step for name in found.data.metrics for point in self._client.get_metric_history(run_id, name))
+        # The layers' numbers are there at few epochs, and never at one at which the others are not.
+        every_epoch = (name for name in found.data.metrics if not name.startswith("layer/"))
+        steps = (point.step for name in every_epoch for point in self._client.get_metric_history(run_id, name))
         self._shown[place] = max(steps, default=0)
         if found.inputs is None or not found.inputs.dataset_inputs:
             self._without_inputs.add(place)
