@@ -118,8 +118,8 @@ def outcome(run: Run) -> str:
         return "it is still trained"
     if run.info.status != "FINISHED":
         return f"it {'failed' if run.info.status == 'FAILED' else 'was stopped'} before it was finished{why}"
-    if tags.read(found, tags.DIVERGED) is not None:
-        return f"it diverged: its loss stopped being finite in epoch {found[tags.DIVERGED]} of {epochs}"
+    if (diverged_at := tags.read(found, tags.DIVERGED)) is not None:
+        return f"it diverged: its loss stopped being finite in epoch {diverged_at} of {epochs}"
     if tags.PRUNED in found:
         return f"the stop rule ended it after epoch {found[tags.PRUNED]} of {epochs}"
     return f"it was trained for all of its {epochs} epochs"

@@ -18,6 +18,9 @@ from flows.tracking import tags
 from flows.tracking.store import answering, existing_client
 from flows.tracking.trial_lookup import find_run
 
+_LAYER = "layer/"
+"""How the metrics begin that are of a layer, where they were watched."""
+
 _WIDEST = 100
 """Characters beyond which a plot shows no more."""
 
@@ -166,7 +169,10 @@ def _trial_facts(details: TrialDetails) -> Iterator[tuple[str, str]]:
     if details.models:
         yield "model", ", ".join(map(str, details.models))
     yield "params", ", ".join(f"{name} {value}" for name, value in details.params.items())
-    yield "metrics", ", ".join(f"{name} {number(value)}" for name, value in details.metrics.items())
+    layers = {name: value for name, value in details.metrics.items() if name.startswith(_LAYER)}
+    for what, those in (("metrics", details.metrics.keys() - layers.keys()), ("layers", layers.keys())):
+        if those:
+            yield what, ", ".join(f"{name} {number(details.metrics[name])}" for name in sorted(those))
     if rest := {name: value for name, value in details.tags.items() if name not in _SAID}:
         yield "tags", ", ".join(f"{name}={value}" for name, value in rest.items())
     if details.environment is not None:

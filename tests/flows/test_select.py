@@ -130,7 +130,7 @@ def test_images_of_bytes_are_trained_measured_and_served_to_the_same_numbers(
     path = tracking.client().download_artifacts(winner.run_id, "weights.safetensors", str(tmp_path))
     architecture, parameters = load_weights(Path(path))
     network = Network(architecture, Backend(np))
-    monkeypatch.setattr("flows.select.ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("flows.prediction.ROWS_AT_ONCE", 7)
     found = outputs_of(network, parameters, samples_of(images.test, images))
     prepared = images.preparation.transform_features(raw_test_rows(images))
     np.testing.assert_allclose(found, network.predict(parameters, prepared)[0], rtol=1e-4)
