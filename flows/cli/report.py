@@ -12,11 +12,13 @@ app = typer.Typer()
 
 
 @app.command(
-    epilog="[bold]Examples[/bold]\n\nbackprop report 3f2a9c0d5b7e41d8a6c2f0e9b8d7c6a5\n\n"
-    "backprop report 3f2a9c0d5b7e41d8a6c2f0e9b8d7c6a5 --to report.html"
+    epilog="[bold]Examples[/bold]\n\nbackprop report digits@challenger\n\nbackprop report 3f2a9c0d --to report.html"
 )
 def report(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Id of a search's run in MLflow, or of one of its trials.")],
+    run: Annotated[
+        str,
+        typer.Argument(metavar="RUN", help="A search, or one of its trials: a run's id, its beginning, or NAME@ALIAS."),
+    ],
     to: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write it there; onto the run of the search if not given.")
     ] = None,

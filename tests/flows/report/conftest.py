@@ -37,7 +37,8 @@ def shared_tracking(tmp_path_factory: pytest.TempPathFactory, _empty_store: Path
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(directory)
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
-        yield open_tracking("report")
+        tracking = open_tracking("report")
+    yield tracking
     # The registry sets the process's store, which would outlive the tests.
     mlflow.set_tracking_uri(None)
 

@@ -66,7 +66,7 @@ def test_a_search_ends_with_a_report_that_its_run_holds_and_prefect_links(
     assert "won among 2 configurations" in (tmp_path / "again.html").read_text("utf-8")
     refused = forked(tmp_path, "report", "f" * 32)
     assert refused.returncode == 2
-    assert "has no such run" in refused.stderr
+    assert "no run and no trial key begins with" in refused.stderr
 
 
 @pytest.mark.usefixtures("prefect_server")
