@@ -10,7 +10,7 @@ from flows.data.store import DatasetReference, open_dataset, raw_train_sample
 from flows.data_artifacts import publish_drift
 
 
-@task(name="measure-drift", persist_result=False)
+@task(name="measure-drift", task_run_name="measure the drift of {dataset.name}", persist_result=False)
 def drift_since(digest: str | None, dataset: DatasetReference, parameters: DriftParameters) -> DriftReport | None:
     """Compare the training rows of a dataset with those of the one of that digest, and put the result on the run page.
 

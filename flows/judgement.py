@@ -29,7 +29,11 @@ def check_promotion(promotion: PromotionParameters, dataset: Dataset) -> None:
     check_slices(promotion.guards.slices, [*dataset.preparation.columns, *dataset.preparation.targets])
 
 
-@task(name="judge-challenger", persist_result=False)
+@task(
+    name="judge-challenger",
+    task_run_name="judge {challenger.name} version {challenger.version}",
+    persist_result=False,
+)
 def judge(
     tracking: Tracking,
     dataset: DatasetReference,

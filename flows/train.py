@@ -194,7 +194,7 @@ def train_on(
     )
 
 
-@task(name="register-winner", persist_result=False)
+@task(name="register-winner", task_run_name="register {winner.name} as {name}", persist_result=False)
 def register(tracking: Tracking, winner: TrialRecord, dataset: DatasetReference, name: str) -> RegisteredVersion:
     """Register the winner with its preparation, as `@challenger`."""
     return register_winner(tracking, winner, open_dataset(dataset), name)

@@ -133,3 +133,21 @@ def test_a_relative_store_is_the_same_from_any_directory(
 
     assert here.uri == tracking.uri == f"sqlite:///{tmp_path}/mlflow.db"
     assert here.experiment_id == tracking.experiment_id
+
+
+def test_the_tags_of_earlier_versions_are_read_as_what_they_are_called_now() -> None:
+    old = {"dataset.name": "wine", "trial.diverged_at_epoch": "3", "pruned": "2"}
+
+    assert [tags.read(old, name) for name in (tags.DATASET, tags.DIVERGED, tags.PRUNED)] == ["wine", "3", "2"]
+    assert tags.read({"dataset": "new", **old}, tags.DATASET) == "new"
+    assert tags.read({}, tags.DIVERGED) is None
+    assert tags.read({}, tags.STACK) is None
+
+
+def test_a_trial_that_an_earlier_version_recorded_as_diverged_is_not_ranked(tracking: Tracking) -> None:
+    client = tracking.client()
+    marks = {tags.TRIAL_KEY: "a", tags.DATASET_DIGEST: "d", "trial.diverged_at_epoch": "3"}
+    run = client.create_run(tracking.experiment_id, tags=marks)
+    client.set_terminated(run.info.run_id, status="FINISHED")
+
+    assert finished_trials(tracking, "d")["a"].diverged_at == 3
