@@ -9,9 +9,8 @@ from flows.data.store import Dataset
 from flows.pages.links import MLFLOW_PAGES
 from flows.pages.publish import publish_search
 from flows.pages.trial_charts import TAG, view_key
-from flows.ranking import Candidate
+from flows.ranking import Candidate, Selection
 from flows.search import SearchOutcome
-from flows.select import Selection
 from flows.tracking import tags
 from flows.tracking.registry import RegisteredVersion
 from flows.tracking.search_runs import SearchRun, find_run
@@ -92,7 +91,7 @@ def test_a_report_is_linked_from_both(
     assert (
         f"[Report](#/experiments/{run.tracking.experiment_id}/runs/{run.run_id}/artifacts/report/report.html)" in said
     )
-    assert "artifacts/report/report.html" in artifacts()["report"]
+    assert f"/runs/{run.run_id}/artifacts/report/report.html)" in artifacts()["summary"]
 
 
 @pytest.mark.usefixtures("prefect_server")

@@ -100,6 +100,20 @@ def test_the_trials_of_a_search_stand_side_by_side_on_the_compare_page(
     picture(mlflow_page, tmp_path, "mlflow-compare")
 
 
+def test_the_report_of_a_search_is_shown_inside_mlflows_page(
+    search_pages: SearchPages, mlflow_page: Page, tmp_path: Path
+) -> None:
+    experiment = search_pages.report.run.tracking.experiment_id
+    mlflow_page.goto(f"{search_pages.mlflow}/#/experiments/{experiment}/runs/{search_pages.report.run.run_id}")
+    mlflow_page.get_by_role("link", name="Report", exact=True).click(timeout=PATIENCE)
+
+    report = mlflow_page.frame_locator("iframe")
+    expect(report.get_by_role("heading").first).to_be_visible(timeout=PATIENCE)
+    expect(report.get_by_text(search_pages.report.selection.winner.name).first).to_be_attached(timeout=PATIENCE)
+    expect(report.locator(".chart.js-plotly-plot .main-svg").first).to_be_attached(timeout=PATIENCE)
+    picture(mlflow_page, tmp_path, "mlflow-report")
+
+
 def test_the_page_of_the_registered_version_leads_to_its_trial(
     search_pages: SearchPages, mlflow_page: Page, tmp_path: Path
 ) -> None:
