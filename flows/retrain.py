@@ -10,18 +10,14 @@ from prefect.logging import get_run_logger
 from prefect.states import Cancelled, Completed
 from pydantic import BaseModel, ConfigDict
 
-from flows.challengers import challengers
 from flows.data.drift import DriftParameters
 from flows.data.root import open_root
 from flows.data.sources import open_source
 from flows.data.splitting import SplitParameters
 from flows.data.store import Dataset, open_dataset
-from flows.decision_report import DecisionReport, description, markdown
 from flows.drift_check import drift_since
 from flows.errors import RetrainingRunningError
 from flows.form import DataAddress, TargetColumns, choice_or_text
-from flows.judgement import check_promotion, judge
-from flows.one_at_a_time import OneAtATime
 from flows.parameters import (
     AUTO,
     AroundParameters,
@@ -30,8 +26,12 @@ from flows.parameters import (
     TaskChoice,
     TrainParameters,
 )
-from flows.promotion import Decision
-from flows.promotion_events import emit_decision, payload_of
+from flows.retraining.challengers import challengers
+from flows.retraining.decision_report import DecisionReport, description, markdown
+from flows.retraining.judgement import check_promotion, judge
+from flows.retraining.one_at_a_time import OneAtATime
+from flows.retraining.promotion import Decision
+from flows.retraining.promotion_events import emit_decision, payload_of
 from flows.spaces import bundled_spaces
 from flows.tracking.data_reports import record_stop
 from flows.tracking.decision_files import log_decision

@@ -47,6 +47,6 @@ def compare(
     with Exits(verbose):
         settle_settings(verbose)
         wait_for_no_server()
-        from flows.inspection.compare_terminal import run_compare
+        from flows.terminal.compare import run_compare
 
         run_compare(console, runs, datasets, rows.value, confidence, as_json=as_json)

@@ -20,7 +20,7 @@ Wanted = Annotated[
 def list_datasets(datasets: Datasets = "datasets", as_json: AsJson = False) -> None:
     """List the datasets that were ingested."""
     with Exits(verbose=False):
-        from flows.data_terminal import run_list
+        from flows.terminal.data import run_list
 
         run_list(console, datasets, as_json)
 
@@ -29,7 +29,7 @@ def list_datasets(datasets: Datasets = "datasets", as_json: AsJson = False) -> N
 def show_dataset(dataset: Wanted, datasets: Datasets = "datasets", as_json: AsJson = False) -> None:
     """Show where a dataset came from, how it was split, and how each column was prepared."""
     with Exits(verbose=False):
-        from flows.data_terminal import run_show
+        from flows.terminal.data import run_show
 
         run_show(console, datasets, dataset, as_json)
 
@@ -42,6 +42,6 @@ def remove_dataset(
 ) -> None:
     """Remove a dataset; models that were trained on it stay."""
     with Exits(verbose=False):
-        from flows.data_terminal import run_remove
+        from flows.terminal.data import run_remove
 
         run_remove(console, datasets, dataset, yes)

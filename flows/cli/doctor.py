@@ -74,7 +74,7 @@ def doctor(
         from flows.spaces import load_space
 
         check_before_data(load_space(parameters.space))
-        from flows.diagnosis.terminal import run_doctor
+        from flows.terminal.doctor import run_doctor
 
         found = run_doctor(parameters, console, as_json=as_json)
         if strict and found.has_problem:

@@ -50,6 +50,6 @@ def evaluate(
         from flows.compute.temporary_server import TemporaryServer
 
         server = TemporaryServer.if_needed()
-        from flows.evaluate_terminal import run_evaluate
+        from flows.terminal.evaluate import run_evaluate
 
         run_evaluate(parameters, console, server, as_json=as_json)

@@ -57,7 +57,7 @@ def _show_violations(error: InputError) -> None:
     from flows.data.violations import SchemaViolationError
 
     if isinstance(error, SchemaViolationError):
-        from flows.violations_terminal import print_violations
+        from flows.terminal.violations import print_violations
 
         print_violations(errors, error)
 

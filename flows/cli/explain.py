@@ -31,7 +31,7 @@ def explain(
     central difference, which must agree. docs/derivation.md derives what is shown.
     """
     with Exits(verbose=False):
-        from flows.explain_terminal import run_explain
+        from flows.terminal.explain import run_explain
 
         run_explain(
             console,

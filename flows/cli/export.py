@@ -36,7 +36,7 @@ def export(
     with Exits(verbose=False, kept="nothing was written"):
         settle_settings(verbose=False)
         try:
-            from flows.export_terminal import run_export
+            from flows.terminal.export import run_export
         except ModuleNotFoundError as error:
             if error.name != "onnx":
                 raise

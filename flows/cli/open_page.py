@@ -39,6 +39,6 @@ def open_page(
     with Exits(verbose, kept="nothing was written"):
         settle_settings(verbose)
         wait_for_no_server()
-        from flows.inspection.open_terminal import run_open
+        from flows.terminal.open import run_open
 
         run_open(console, wanted, state, in_browser=browser, as_json=as_json)

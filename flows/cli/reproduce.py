@@ -33,7 +33,7 @@ def reproduce(
     with Exits(verbose):
         settle_settings(verbose)
         wait_for_no_server()
-        from flows.reproduce_terminal import run_reproduce
+        from flows.terminal.reproduce import run_reproduce
 
         if not run_reproduce(console, run, datasets, device, as_json=as_json):
             raise typer.Exit(1)

@@ -144,7 +144,7 @@ def retrain(
 
         server = TemporaryServer.if_needed()
         # Prefect reads its settings when it is imported: not before they are settled.
-        from flows.retrain_terminal import run_retrain
+        from flows.terminal.retrain import run_retrain
 
         run_retrain(
             parameters,

@@ -23,6 +23,6 @@ def rollback(
     """
     with Exits(verbose):
         settle_settings(verbose)
-        from flows.rollback_terminal import run_rollback
+        from flows.terminal.rollback import run_rollback
 
         run_rollback(model, console, as_json=as_json)

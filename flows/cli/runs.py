@@ -26,8 +26,8 @@ def runs(
     with Exits(verbose):
         settle_settings(verbose)
         wait_for_no_server()
-        from flows.inspection.runs_terminal import run_runs
         from flows.inspection.searches import Wanted
+        from flows.terminal.runs import run_runs
 
         wanted = validated(
             Wanted,

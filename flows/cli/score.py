@@ -80,7 +80,7 @@ def score(
 
         with cluster_ahead(parameters.compute):
             # Prefect reads its settings when it is imported: not before they are settled.
-            from flows.score_terminal import run_score
+            from flows.terminal.score import run_score
 
             run_score(parameters, console, server, as_json=as_json)
 

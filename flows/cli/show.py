@@ -17,6 +17,6 @@ def show(run: RunName, as_json: AsJson = False, verbose: Verbose = False) -> Non
     with Exits(verbose):
         settle_settings(verbose)
         wait_for_no_server()
-        from flows.inspection.show_terminal import run_show
+        from flows.terminal.show import run_show
 
         run_show(console, run, as_json=as_json)

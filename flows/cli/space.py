@@ -76,7 +76,7 @@ def show_space(
         # Whether trials are finished is worth a look, and no wait for a server that is away.
         wait_for_no_server()
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-        from flows.space_terminal import run_show
+        from flows.terminal.space import run_show
 
         if data is None:
             run_show(console, space, None, as_json=as_json, show_all=show_all)

@@ -115,7 +115,7 @@ def train(
 
         with cluster_ahead(parameters.compute):
             # Prefect reads its settings when it is imported: not before they are settled.
-            from flows.terminal import run_train
+            from flows.terminal.train import run_train
 
             run_train(parameters, console, server)
 

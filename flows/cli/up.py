@@ -35,7 +35,7 @@ def up(
     """
     with Exits(verbose):
         from flows.services.up import UpParameters
-        from flows.services_terminal import run_up
+        from flows.terminal.services import run_up
 
         try:
             parameters = UpParameters(
@@ -50,7 +50,7 @@ def up(
 def down(state: State = ".backprop", as_json: AsJson = False) -> None:
     """End what `backprop up` started: the command itself if it runs, and what is left of one that was killed."""
     with Exits(verbose=False):
-        from flows.services_terminal import run_down
+        from flows.terminal.services import run_down
 
         run_down(console, state, as_json)
 
@@ -65,6 +65,6 @@ def notify(
     Two automations are created if they are not there; called again it changes the URL.
     """
     with Exits(verbose=False):
-        from flows.services_terminal import run_notify
+        from flows.terminal.services import run_notify
 
         run_notify(console, url, as_json)

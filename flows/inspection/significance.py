@@ -1,8 +1,8 @@
 """Whether one trial is better than another beyond the luck of which rows it was measured on.
 
 Both are measured once more, on the same rows, and a paired bootstrap over these rows gives the interval of the
-difference (`flows.promotion.measure_gain`). Trials are compared on the validation rows: to measure any two of a search
-on its test rows would use those up. Winners have been measured there already, once, and are compared on them.
+difference (`flows.retraining.promotion.measure_gain`). Trials are compared on the validation rows: to measure any two
+of a search on its test rows would use those up. Winners have been measured there already, once, and are compared there.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,9 +21,9 @@ from flows.data.preparation import Preparation
 from flows.data.root import open_root
 from flows.data.store import Dataset, DatasetReference, open_dataset
 from flows.errors import InputError
-from flows.paired_metrics import Answers, metric_of
+from flows.evaluation.paired_metrics import Answers, metric_of
 from flows.prediction import outputs_of
-from flows.promotion import RESAMPLES, measure_gain
+from flows.retraining.promotion import RESAMPLES, measure_gain
 from flows.tracking import tags
 from flows.tracking.recorded_trial import read_network
 

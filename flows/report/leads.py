@@ -15,7 +15,7 @@ from flows.data.outputs import predictions, probabilities
 from flows.data.preparation import Task
 from flows.data.store import Dataset, SplitArrays
 from flows.evaluation.groups import Array, GroupSums, intervals
-from flows.paired_metrics import METRICS, Answers, PairedMetric, Rows
+from flows.evaluation.paired_metrics import METRICS, Answers, PairedMetric, Rows
 from flows.ranking import Candidate
 from flows.report.networks import answers, raw_target, read_network
 from flows.report.searched import Searched

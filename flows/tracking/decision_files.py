@@ -2,7 +2,7 @@
 
 from mlflow.entities import Metric, RunTag
 
-from flows.decision_report import DecisionReport, as_json, page
+from flows.retraining.decision_report import DecisionReport, as_json, page
 from flows.tracking import tags
 from flows.tracking.search_runs import SearchRun
 

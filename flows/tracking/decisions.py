@@ -21,7 +21,7 @@ from mlflow.exceptions import MlflowException
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from flows.errors import InputError, RunFailedError
-from flows.promotion import Decision
+from flows.retraining.promotion import Decision
 from flows.tracking import tags
 from flows.tracking.registry import CHAMPION, PREVIOUS, RegisteredVersion, version_by_alias
 from flows.tracking.store import Tracking

@@ -83,7 +83,7 @@ def train(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 FORKING = """
 import atexit, json, os, sys
-import flows.data_terminal, flows.inspection.compare_terminal, flows.reproduction, sklearn.datasets
+import flows.terminal.data, flows.terminal.compare, flows.reproduction, sklearn.datasets
 from flows.cli import main
 
 for line in sys.stdin:

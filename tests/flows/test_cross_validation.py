@@ -24,7 +24,7 @@ from sklearn.preprocessing import StandardScaler
 
 from flows.errors import RunFailedError
 from flows.parameters import TrainParameters
-from flows.terminal import run_train
+from flows.terminal.train import run_train
 from flows.train import TrainReport
 from flows.train import train as train_flow
 from tests.flows.commands import Store, train

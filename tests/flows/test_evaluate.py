@@ -19,8 +19,8 @@ from flows.data.sources import open_source
 from flows.data.store import Dataset, raw_test_rows
 from flows.errors import ModelError, TableError
 from flows.evaluate import EvaluationReport, evaluate
-from flows.evaluate_terminal import measures_table, parts_table
 from flows.select import measure_on_test
+from flows.terminal.evaluate import measures_table, parts_table
 from flows.tracking.registry import register_winner
 from flows.tracking.search_runs import search_run
 from flows.tracking.store import open_tracking

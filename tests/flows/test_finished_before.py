@@ -12,8 +12,8 @@ from flows.data.shape import dataset_shape
 from flows.data.store import Dataset, open_dataset
 from flows.finished_before import FinishedBefore, finished_before
 from flows.parameters import Halving, Space, TrainParameters
-from flows.space_terminal import print_finished
 from flows.spaces import expand
+from flows.terminal.space import print_finished
 from flows.tracking.search_runs import search_run
 from flows.tracking.store import Tracking
 from flows.trials import PlannedTrial, plan_trial

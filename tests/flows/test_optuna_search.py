@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from flows.parameters import Space
 from flows.progress import SearchProgress, listening
 from flows.spaces import expand
-from flows.terminal import summary
+from flows.terminal.train import summary
 from flows.tracking import tags
 from flows.tracking.asked_trials import asked_trials
 from flows.train import TrainReport, train

@@ -12,12 +12,12 @@ from flows.compute.pruning import Pruning, SeenTrial
 from flows.compute.stack_training import StackAssignment, StackOutcome, train_assignment
 from flows.data.store import Dataset
 from flows.errors import RunFailedError
-from flows.leaderboard_terminal import leaderboard
 from flows.parameters import Halving, Median, Space, StopRule
 from flows.ranking import objective
 from flows.search import SearchEnd
 from flows.select import select
-from flows.terminal import summary
+from flows.terminal.leaderboard import leaderboard
+from flows.terminal.train import summary
 from flows.tracking import tags
 from flows.tracking.search_runs import SearchRun, finished_trials, search_key, search_run
 from flows.tracking.store import Tracking

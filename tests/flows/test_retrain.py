@@ -18,9 +18,9 @@ from sklearn.datasets import load_diabetes, load_wine, make_multilabel_classific
 
 from flows.data.root import open_root
 from flows.errors import InputError, RunFailedError
-from flows.one_at_a_time import OneAtATime
 from flows.reproduction import reproduce
 from flows.retrain import RetrainReport, retrain
+from flows.retraining.one_at_a_time import OneAtATime
 from flows.tracking import tags
 from flows.tracking.decisions import last_decision, roll_back
 from flows.tracking.registry import (
@@ -209,7 +209,7 @@ def test_a_decision_is_written_on_the_version_and_on_the_search_and_emitted(
     champion: Tracking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     emitted: list[dict[str, Any]] = []
-    monkeypatch.setattr("flows.promotion_events.emit_event", lambda **event: emitted.append(event))
+    monkeypatch.setattr("flows.retraining.promotion_events.emit_event", lambda **event: emitted.append(event))
     write_wines(178)
 
     state = run(write_space("poor.yaml", 0.0001, 1), warm_start=False)

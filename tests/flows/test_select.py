@@ -14,10 +14,10 @@ from backprop import Backend, Network, load_weights
 from flows.compute.stack_training import samples_of
 from flows.data.sources import open_source
 from flows.data.store import Dataset, raw_test_rows
-from flows.leaderboard_terminal import print_leaderboard
 from flows.prediction import outputs_of
 from flows.ranking import Candidate, Selection
 from flows.select import measure_on_test
+from flows.terminal.leaderboard import print_leaderboard
 from flows.tracking.registry import load_registered, register_winner
 from flows.tracking.search_runs import TrialRecord, search_run
 from flows.tracking.store import Tracking

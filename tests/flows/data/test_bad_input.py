@@ -15,7 +15,7 @@ from prefect.logging import disable_run_logger
 from s3fs import S3FileSystem
 from typer.testing import CliRunner, Result
 
-import flows.terminal
+import flows.terminal.train
 from flows.cli import app
 from flows.data.sources.file_table import FileTable
 from flows.ingest import ingest
@@ -55,7 +55,7 @@ def ingest_without_prefect(parameters: TrainParameters, *_: object) -> None:
 def without_prefect(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the command ingest what it is told, and no more; the server that it is told of is not asked."""
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
-    monkeypatch.setattr(flows.terminal, "run_train", ingest_without_prefect)
+    monkeypatch.setattr(flows.terminal.train, "run_train", ingest_without_prefect)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from flows.diagnosis.doctor import diagnose
 from flows.diagnosis.table import Table
-from flows.diagnosis.terminal import print_diagnosis
+from flows.terminal.doctor import print_diagnosis
 from flows.spaces import load_space
 from tests.flows.commands import CHECKOUT, Forked, error_of
 from tests.flows.diagnosis.conftest import cancer_frame
@@ -103,7 +103,7 @@ def test_what_is_wrong_with_the_command_is_told_in_one_line(
 
 
 def test_nothing_of_prefect_dask_and_mlflow_is_imported_for_it() -> None:
-    code = "import flows.cli.doctor, flows.diagnosis.terminal, sys; print(*sys.modules)"
+    code = "import flows.cli.doctor, flows.terminal.doctor, sys; print(*sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True)
 
     assert {"prefect", "distributed", "dask", "mlflow"}.isdisjoint(ran.stdout.split())

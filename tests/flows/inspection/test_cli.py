@@ -9,10 +9,10 @@ from typing import Any, NoReturn
 import pytest
 from rich.console import Console
 
-from flows.inspection.compare_terminal import run_compare
-from flows.inspection.runs_terminal import run_runs
 from flows.inspection.searches import Wanted
-from flows.inspection.show_terminal import run_show
+from flows.terminal.compare import run_compare
+from flows.terminal.runs import run_runs
+from flows.terminal.show import run_show
 from flows.tracking import tags
 from tests.flows.commands import Forked, error_of
 from tests.flows.inspection.conftest import Looked

@@ -8,7 +8,7 @@ from flows.search import SearchOutcome
 from flows.tracking.registry import RegisteredVersion
 from flows.tracking.search_runs import SearchRun
 from flows.tracking.store import Tracking
-from tests.flows.test_leaderboard_terminal import record, selected
+from tests.flows.terminal.test_leaderboard import record, selected
 
 PAGES = MlflowPages("http://mlflow/", "7")
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from flows.paired_metrics import METRICS
-from flows.promotion import measure_gain
+from flows.evaluation.paired_metrics import METRICS
 from flows.report.leads import CONFIDENCE, MOST_COMPARED, lead_of, measure_leads
 from flows.report.searched import Searched
+from flows.retraining.promotion import measure_gain
 
 
 def right(share: float, seed: int, rows: int = 500) -> np.ndarray:

@@ -13,7 +13,7 @@ from rich.console import Console
 from flows.parameters import ComputeParameters
 from flows.report.logged import REPORT_FILE, ReportOutcome, report_on
 from flows.report.searched import Searched, read_facts
-from flows.terminal import summary
+from flows.terminal.train import summary
 from flows.tracking.registry import CHALLENGER, version_by_alias
 from flows.train import TrainReport
 from flows.train import train as train_flow

@@ -13,9 +13,9 @@ from mlflow import MlflowClient
 
 from flows.data.preparation import Preparation
 from flows.errors import InputError, RunFailedError
-from flows.paired_metrics import Answers
+from flows.evaluation.paired_metrics import Answers
 from flows.parameters import PromotionParameters
-from flows.promotion import Comparison, Decision, decide
+from flows.retraining.promotion import Comparison, Decision, decide
 from flows.tracking import tags
 from flows.tracking.decisions import (
     LastDecision,

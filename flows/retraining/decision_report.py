@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from flows.promotion import Decision, Gain, Guarded
+from flows.retraining.promotion import Decision, Gain, Guarded
 from flows.tracking.registry import RegisteredVersion
 
 STYLE = """

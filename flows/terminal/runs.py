@@ -6,9 +6,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows.data_terminal import print_json
 from flows.inspection.searches import SearchFacts, Wanted, list_searches
 from flows.inspection.words import SHORT, counted, local, number
+from flows.terminal.data import print_json
 from flows.tracking.store import answering, existing_client
 
 _STATUS = {"FINISHED": "green", "RUNNING": "cyan", "FAILED": "red", "KILLED": "yellow"}

@@ -16,11 +16,11 @@ from flows.compute.stacking import pack
 from flows.configurations import configurations, rounds
 from flows.data.preview import find_shape
 from flows.data.shape import DatasetShape, fold_shape
-from flows.data_terminal import print_json, readable
 from flows.durations import readable_seconds
 from flows.finished_before import FinishedBefore, finished_before
 from flows.parameters import OPTIMIZER_NUMBERS, Hyperparameters, OptunaTrials, Space, TrainParameters
 from flows.spaces import load_space
+from flows.terminal.data import print_json, readable
 from flows.trials import PlannedTrial, plan_trial_on, widths
 
 SHOWN = 20

@@ -1,5 +1,5 @@
-from flows.around import space_around
 from flows.parameters import AroundParameters, Hyperparameters
+from flows.retraining.around import space_around
 from flows.spaces import expand
 from flows.trials import widths
 

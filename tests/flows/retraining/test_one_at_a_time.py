@@ -11,7 +11,7 @@ import pytest
 
 from flows.data.root import open_root
 from flows.errors import RetrainingRunningError
-from flows.one_at_a_time import OneAtATime
+from flows.retraining.one_at_a_time import OneAtATime
 
 
 def hold(root: str, entered: Any, leave: Any) -> None:

@@ -12,13 +12,13 @@ from rich.table import Table
 from flows.compute.local_cluster import cluster_ahead
 from flows.compute.temporary_server import TemporaryServer
 from flows.data.drift import DriftParameters
-from flows.decision_report import as_finite, cells, rows_of
 from flows.errors import RetrainingRunningError
 from flows.parameters import AroundParameters, PromotionParameters, TrainParameters
 from flows.progress import listening
-from flows.promotion import Decision
 from flows.retrain import RetrainReport, retrain
-from flows.terminal import TrialsBar, open_mlflow, reported, reporting_to
+from flows.retraining.decision_report import as_finite, cells, rows_of
+from flows.retraining.promotion import Decision
+from flows.terminal.train import TrialsBar, open_mlflow, reported, reporting_to
 
 STYLES = {"Promoted": "bold green", "Refused": "bold", "Unchanged": "bold", "Drifted": "bold yellow"}
 

@@ -6,9 +6,9 @@ import webbrowser
 from rich.console import Console
 from rich.markup import escape
 
-from flows.data_terminal import print_json
 from flows.inspection.pages import Place, find_place, mlflow_server, running_up
 from flows.services.state import StateDirectory, UpRecord
+from flows.terminal.data import print_json
 
 
 def run_open(console: Console, wanted: str | None, state: str, *, in_browser: bool, as_json: bool) -> None:

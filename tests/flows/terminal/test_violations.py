@@ -5,7 +5,7 @@ from io import StringIO
 from rich.console import Console
 
 from flows.data.violations import Example, SchemaViolationError, Violation
-from flows.violations_terminal import print_violations
+from flows.terminal.violations import print_violations
 
 VIOLATIONS = (
     Violation(column="day", rule="missing column", allowed="date", count=1200),

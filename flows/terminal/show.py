@@ -6,14 +6,14 @@ from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from flows.data_terminal import print_json, readable
 from flows.durations import readable_seconds
 from flows.errors import RunError
 from flows.inspection.one_search import OpenedSearch, SearchDetails, read_search
 from flows.inspection.one_trial import TrialDetails, read_trial_details
 from flows.inspection.plots import COLOURS, Line, plot
 from flows.inspection.words import SHORT, counted, lasted, number
-from flows.leaderboard_terminal import SHOWN, print_leaderboard
+from flows.terminal.data import print_json, readable
+from flows.terminal.leaderboard import SHOWN, print_leaderboard
 from flows.tracking import tags
 from flows.tracking.store import answering, existing_client
 from flows.tracking.trial_lookup import find_run

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from flows.leaderboard_terminal import SHOWN, print_leaderboard
 from flows.parameters import Hyperparameters
 from flows.ranking import Candidate, Selection
+from flows.terminal.leaderboard import SHOWN, print_leaderboard
 from flows.tracking.search_runs import TrialRecord
 from flows.trials import widths
 

@@ -8,7 +8,7 @@ from flows.compute.temporary_server import TemporaryServer
 from flows.parameters import ScoreParameters
 from flows.score import ScoreReport, score
 from flows.scoring.progress import listening
-from flows.terminal import reporting_to
+from flows.terminal.train import reporting_to
 
 SHOWN = 10
 """Labels that are listed; the run's page has more."""

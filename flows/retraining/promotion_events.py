@@ -5,7 +5,7 @@ from typing import Any
 
 from prefect.events import emit_event
 
-from flows.promotion import Decision
+from flows.retraining.promotion import Decision
 from flows.tracking.registry import RegisteredVersion
 
 PROMOTED = "backprop.model.promoted"

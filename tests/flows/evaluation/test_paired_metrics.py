@@ -9,7 +9,7 @@ from sklearn import metrics
 
 from flows.data.preparation import Preparation
 from flows.errors import InputError
-from flows.paired_metrics import METRICS, Answers, metric_of
+from flows.evaluation.paired_metrics import METRICS, Answers, metric_of
 
 CLASSES = Preparation(task="classification", targets=("kind",), classes=("a", "b", "c"))
 QUANTITY = Preparation(task="regression", targets=("price",), target_mean=(3.0,), target_scale=(7.0,))

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flows.clean_process import UnservableError, check_in_clean_process
 from flows.data.outputs import Predictions
 from flows.data.store import Dataset, raw_train_sample
+from flows.retraining.clean_process import UnservableError, check_in_clean_process
 from flows.tracking.registry import RegisteredVersion, load_registered, register_winner
 from flows.tracking.store import Tracking
 from tests.flows.conftest import winner_on

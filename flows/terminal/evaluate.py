@@ -9,7 +9,7 @@ from rich.table import Table
 from flows.compute.temporary_server import TemporaryServer
 from flows.evaluate import EvaluationReport, evaluate
 from flows.parameters import EvaluateParameters
-from flows.terminal import reporting_to
+from flows.terminal.train import reporting_to
 
 SHOWN = 30
 """Classes, labels or targets that are listed; MLflow has all."""

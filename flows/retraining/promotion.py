@@ -18,9 +18,9 @@ from scipy.stats import bootstrap
 
 from flows.data.outputs import predictions, probabilities
 from flows.data.preparation import Preparation
-from flows.paired_metrics import METRICS, Answers, PairedMetric, Rows, metric_of
+from flows.evaluation.paired_metrics import METRICS, Answers, PairedMetric, Rows, metric_of
 from flows.parameters import PromotionParameters
-from flows.slices import slices_of
+from flows.retraining.slices import slices_of
 
 RESAMPLES = 2000
 

@@ -6,10 +6,10 @@ import pytest
 
 from flows.data.preparation import Preparation, Task
 from flows.errors import TableError
-from flows.paired_metrics import METRICS, Answers, PairedMetric, check_answers
+from flows.evaluation.paired_metrics import METRICS, Answers, PairedMetric, check_answers
 from flows.parameters import PromotionParameters
-from flows.promotion import Comparison, Decision, Gain, baseline_answers, measure_gain
-from flows.promotion import decide as decide_between
+from flows.retraining.promotion import Comparison, Decision, Gain, baseline_answers, measure_gain
+from flows.retraining.promotion import decide as decide_between
 
 ROWS = 200
 DEFAULT = PromotionParameters()
@@ -197,7 +197,7 @@ def test_a_decision_is_the_same_every_time() -> None:
 
 def test_how_much_is_drawn_at_once_does_not_change_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = gain_of("classification", right(0.9), right(0.7), confidence=0.95)
-    monkeypatch.setattr("flows.promotion.ROWS_AT_ONCE", 7 * ROWS)
+    monkeypatch.setattr("flows.retraining.promotion.ROWS_AT_ONCE", 7 * ROWS)
 
     assert gain_of("classification", right(0.9), right(0.7), confidence=0.95) == whole
 

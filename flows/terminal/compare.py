@@ -10,11 +10,11 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from flows.data_terminal import print_json
 from flows.inspection.plots import COLOURS, Line, plot
 from flows.inspection.side_by_side import SideBySide, compare
 from flows.inspection.significance import Difference, Rows, Significance
 from flows.inspection.words import number
+from flows.terminal.data import print_json
 from flows.tracking.store import answering, existing_client
 
 _WIDEST = 100

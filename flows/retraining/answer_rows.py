@@ -1,4 +1,4 @@
-"""What the clean process of `flows.clean_process` runs: load a model as MLflow does, answer rows, and say who it was.
+"""What the clean process of a promotion runs: load a model as MLflow does, answer rows, and say who it was.
 
 This file is run by its path and must import nothing of this project: only what travels with the model may be found.
 """

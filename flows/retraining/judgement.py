@@ -6,15 +6,22 @@ import numpy as np
 import pandas as pd
 from prefect import task
 
-from flows.clean_process import UnservableError, check_in_clean_process
 from flows.data.outputs import Predictions, by_class
 from flows.data.preparation import Preparation
 from flows.data.store import Dataset, DatasetReference, open_dataset, raw_test_rows, raw_train_sample
 from flows.errors import RunFailedError, TableError
-from flows.paired_metrics import Answers, check_answers
+from flows.evaluation.paired_metrics import Answers, check_answers
 from flows.parameters import PromotionParameters
-from flows.promotion import Comparison, Decision, baseline_answers, check_metrics, decide, needs_probabilities
-from flows.slices import check_slices
+from flows.retraining.clean_process import UnservableError, check_in_clean_process
+from flows.retraining.promotion import (
+    Comparison,
+    Decision,
+    baseline_answers,
+    check_metrics,
+    decide,
+    needs_probabilities,
+)
+from flows.retraining.slices import check_slices
 from flows.tracking.decisions import is_rolled_back
 from flows.tracking.registry import CHAMPION, RegisteredVersion, load_registered
 from flows.tracking.store import Tracking

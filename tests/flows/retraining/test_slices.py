@@ -4,7 +4,7 @@ import pytest
 
 from flows.errors import InputError
 from flows.parameters import SliceGuard
-from flows.slices import MOST_SLICES, check_slices, slices_of
+from flows.retraining.slices import MOST_SLICES, check_slices, slices_of
 
 
 def counts(column: pd.Series, **guard: object) -> dict[str, int]:

@@ -4,12 +4,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
-from flows.data_terminal import print_json
 from flows.diagnosis.doctor import Diagnosis, diagnose
 from flows.diagnosis.finding import Evidence, Finding, Severity
 from flows.diagnosis.table import read_table
 from flows.parameters import TrainParameters
 from flows.spaces import load_space
+from flows.terminal.data import print_json
 
 STYLES: dict[Severity, str] = {"problem": "bold red", "warning": "yellow", "hint": "cyan", "ok": "green"}
 

@@ -8,8 +8,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from backprop.backend import Device
 from flows.comparison import CurvesComparison, Verdict
-from flows.data_terminal import print_json
 from flows.reproduction import Reproduction, reproduce
+from flows.terminal.data import print_json
 from flows.tracking.trial_lookup import SHORT
 
 _SAID: dict[Verdict, str] = {

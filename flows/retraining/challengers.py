@@ -7,13 +7,14 @@ import mlflow
 from mlflow.exceptions import MlflowException
 
 from backprop import Architecture, Parameters, WeightsError, load_weights
-from flows.around import space_around
 from flows.compute.start_weights import weights_digest
 from flows.data.preparation import Preparation
 from flows.data.root import root_of
 from flows.data.store import Dataset, DatasetReference, open_dataset
 from flows.errors import RunError
 from flows.parameters import AroundParameters, Hyperparameters, Space
+from flows.retraining.around import space_around
+from flows.retraining.warm_start import NoWarmStart, carried_over
 from flows.spaces import load_space
 from flows.tracking import tags
 from flows.tracking.recorded_trial import hyperparameters_of
@@ -22,7 +23,6 @@ from flows.tracking.store import Tracking
 from flows.tracking.trial_delivery import WEIGHTS_FILE
 from flows.train import Candidates
 from flows.trials import HEADS, WarmStart
-from flows.warm_start import NoWarmStart, carried_over
 
 
 def challengers(

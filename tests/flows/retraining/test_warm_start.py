@@ -17,7 +17,7 @@ from flows.data.encodings import (
 )
 from flows.data.outputs import predictions
 from flows.data.preparation import Preparation
-from flows.warm_start import NoWarmStart, carried_over
+from flows.retraining.warm_start import NoWarmStart, carried_over
 
 CPU = Backend(np)
 scales = st.tuples(st.floats(-50, 50), st.floats(0.1, 50))

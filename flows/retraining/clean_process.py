@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from flows import answer_rows
-from flows.answer_rows import ANSWER
 from flows.data.outputs import Predictions
+from flows.retraining import answer_rows
+from flows.retraining.answer_rows import ANSWER
 from flows.tracking.registry import RegisteredVersion
 from flows.tracking.store import Tracking
 

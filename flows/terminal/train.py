@@ -12,10 +12,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from flows.compute.temporary_server import TemporaryServer
-from flows.leaderboard_terminal import SHOWN, print_leaderboard
 from flows.pages.links import passing_server
 from flows.parameters import TrainParameters
 from flows.progress import SearchProgress, listening
+from flows.terminal.leaderboard import SHOWN, print_leaderboard
 from flows.train import TrainReport, train
 
 

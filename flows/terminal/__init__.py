@@ -1,0 +1,1 @@
+"""What the `backprop` command prints, a module a subcommand."""
