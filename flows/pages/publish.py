@@ -4,7 +4,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact
 
 from flows.data.store import Dataset
 from flows.pages.links import from_elsewhere, prefect_page, within_mlflow
-from flows.pages.summary import Ended, summary
+from flows.pages.summary import WINNER, Ended, summary
 from flows.pages.trial_charts import axes, save_view, view_key
 from flows.ranking import Selection, objective
 from flows.report.logged import REPORT_FILE
@@ -12,9 +12,6 @@ from flows.search import SearchOutcome
 from flows.tracking import tags
 from flows.tracking.registry import RegisteredVersion
 from flows.tracking.search_runs import SearchRun
-
-OPENING = "**Winner**"
-"""How a description begins that was written here: one that a person wrote is not replaced."""
 
 
 def publish_search(
@@ -44,8 +41,9 @@ def publish_search(
         view=view_key(run),
         report=REPORT_FILE if REPORT_FILE in reports else None,
     )
+    # One that a person wrote is not replaced.
     found = client.get_run(run.run_id).data.tags.get(tags.DESCRIPTION, "")
-    if not found or found.startswith(OPENING):
+    if not found or WINNER in found:
         client.set_tag(run.run_id, tags.DESCRIPTION, summary(ended, within_mlflow(run), prefect_page()))
     _on_prefects_page(ended)
 

@@ -14,6 +14,9 @@ from flows.tracking.search_runs import SearchRun
 SHOWN = 10
 """Rows of the leaderboard in a summary."""
 
+WINNER = "**Winner**"
+"""What every summary has, and hardly a text that a person wrote in its place."""
+
 COMPARED = 20
 """Of the best trials, how many the link to MLflow's compare page takes along."""
 
@@ -49,17 +52,17 @@ class Ended:
 def summary(ended: Ended, pages: MlflowPages | None, prefect: str | None = None) -> str:
     """Return the summary; with no links to MLflow where nobody knows its address.
 
-    What people look for first comes first: MLflow folds all but some lines.
+    MLflow folds all but some lines, and what it folds cannot be clicked through its shade: the links come first.
     """
     winner, selection = ended.selection.winner, ended.selection
     tested = ", ".join(f"{name} {value:.4g}" for name, value in selection.test.items() if name.count("/") == 1)
     best, version = selection.ranked[0], ended.registered
     registered = _link(f"{version.name} version {version.version}", None if pages is None else pages.version(version))
     lines = [
-        f"**Winner**: {_run(pages, winner.name, winner.run_id)}, {_score(best, selection.metric)}; on the test rows "
-        f"{tested}. Registered as {registered}.",
-        "",
         " · ".join(_ways(ended, pages, prefect)),
+        "",
+        f"{WINNER}: {_run(pages, winner.name, winner.run_id)}, {_score(best, selection.metric)}; on the test rows "
+        f"{tested}. Registered as {registered}.",
         "",
         _margin(ended),
         "",
@@ -96,8 +99,9 @@ def _margin(ended: Ended) -> str:
         return f"No other was trained to its end: there is no {metric} to compare with."
     sign = 1 if ended.goal_maximised else -1
     after, middle = (sign * (scores[0] - scores[place]) for place in (1, len(scores) // 2))
+    ahead = f"{after:.4g} ahead of" if after else "level with"
     return (
-        f"In {metric} it is {after:.4g} ahead of the next and {middle:.4g} ahead of the middle of the "
+        f"In {metric} it is {ahead} the next and {middle:.4g} ahead of the middle of the "
         f"{len(scores)} that were trained to their end."
     )
 

@@ -36,7 +36,7 @@ def ended(dataset: Dataset) -> Ended:
 def test_it_says_which_won_by_how_much_and_leads_to_it(wine: Dataset) -> None:
     said = summary(ended(wine), PAGES, "http://prefect/runs/flow-run/f")
 
-    first = said.splitlines()[0]
+    first = said.splitlines()[2]
     assert first.startswith(f"**Winner**: [trial 0](http://mlflow/#/experiments/7/runs/{0:032x}), val/accuracy 0.9800")
     assert "test/accuracy 0.9753" in first
     assert "test/rmse/height" not in first
@@ -52,7 +52,7 @@ def test_it_says_which_won_by_how_much_and_leads_to_it(wine: Dataset) -> None:
 def test_a_report_is_led_to_first_where_there_is_one(wine: Dataset) -> None:
     said = summary(replace(ended(wine), report="report/report.html"), PAGES)
 
-    assert said.splitlines()[2].startswith("[Report](http://mlflow/#/experiments/7/runs/parent/artifacts/report/report")
+    assert said.splitlines()[0].startswith("[Report](http://mlflow/#/experiments/7/runs/parent/artifacts/report/report")
     assert "Prefect" not in said
 
 

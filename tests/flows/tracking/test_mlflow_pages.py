@@ -24,6 +24,14 @@ def mlflow_page(page: Page) -> Iterator[Page]:
         yield page
 
 
+def follow(page: Page, pages: SearchPages, link: str) -> None:
+    """Go where a link of a description leads; MLflow would open it in another tab."""
+    found = page.get_by_role("link", name=link, exact=True)
+    expect(found).to_be_visible(timeout=PATIENCE)
+    found.click(trial=True)
+    page.goto(f"{pages.mlflow}/{found.get_attribute('href')}")
+
+
 def test_the_page_of_a_search_says_who_won_and_leads_on(
     search_pages: SearchPages, mlflow_page: Page, tmp_path: Path
 ) -> None:
@@ -42,7 +50,7 @@ def test_the_page_of_a_search_says_who_won_and_leads_on(
     assert prefect.get_attribute("href") == f"{search_pages.prefect}/runs/flow-run/{flow_run.id}"
     picture(mlflow_page, tmp_path, "mlflow-search")
 
-    mlflow_page.get_by_role("link", name="Trials, the best first").click()
+    follow(mlflow_page, search_pages, "Trials, the best first")
     expect(mlflow_page.get_by_text(f"{TRIALS} matching runs")).to_be_visible(timeout=PATIENCE)
 
     mlflow_page.goto(
@@ -57,7 +65,7 @@ def test_the_charts_of_a_search_are_there_with_nothing_to_click(
 ) -> None:
     experiment = search_pages.report.run.tracking.experiment_id
     mlflow_page.goto(f"{search_pages.mlflow}/#/experiments/{experiment}/runs/{search_pages.report.run.run_id}")
-    mlflow_page.get_by_role("link", name="Charts of the trials").click(timeout=PATIENCE)
+    follow(mlflow_page, search_pages, "Charts of the trials")
 
     expect(mlflow_page.get_by_text(f"{TRIALS} matching runs")).to_be_visible(timeout=PATIENCE)
     expect(mlflow_page.get_by_text("Hyperparameters and val/accuracy")).to_be_visible(timeout=PATIENCE)
@@ -105,7 +113,7 @@ def test_the_report_of_a_search_is_shown_inside_mlflows_page(
 ) -> None:
     experiment = search_pages.report.run.tracking.experiment_id
     mlflow_page.goto(f"{search_pages.mlflow}/#/experiments/{experiment}/runs/{search_pages.report.run.run_id}")
-    mlflow_page.get_by_role("link", name="Report", exact=True).click(timeout=PATIENCE)
+    follow(mlflow_page, search_pages, "Report")
 
     report = mlflow_page.frame_locator("iframe")
     expect(report.get_by_role("heading").first).to_be_visible(timeout=PATIENCE)
