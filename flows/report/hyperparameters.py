@@ -241,7 +241,8 @@ def _groups(candidates: Sequence[Candidate], name: str) -> tuple[Callable[[Candi
 
 def _by_layers(candidates: Sequence[Candidate]) -> tuple[Callable[[Candidate], str], list[str]]:
     def layers(one: Candidate) -> str:
-        return f"{one.members[0].params['n_layers']} hidden layers"
+        count = one.members[0].params["n_layers"]
+        return f"{count} hidden layer{'' if count == '1' else 's'}"
 
     return layers, sorted({layers(one) for one in candidates})
 

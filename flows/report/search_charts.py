@@ -231,11 +231,11 @@ def value_charts(scores: dict[str, list[ValueScores]], metric: str) -> Chart:
     columns = 3
     rows = -(-len(scores) // columns)
     gap = 0.09
-    width, tall = (1 - gap * (columns - 1)) / columns, (1 - 0.24 * (rows - 1) / max(1, rows)) / rows
+    width, tall = (1 - gap * (columns - 1)) / columns, (1 - 0.36 * (rows - 1) / max(1, rows)) / rows
     for place, (name, values) in enumerate(scores.items()):
         number = str(place + 1) if place else ""
         row, column = divmod(place, columns)
-        left, top = column * (width + gap), 1 - row * (tall + 0.24 / rows)
+        left, top = column * (width + gap), 1 - row * (tall + 0.36 / rows)
         there = [one for one in values if one.count]
         medians = [one.median for one in there]
         traces.append(
@@ -269,7 +269,7 @@ def value_charts(scores: dict[str, list[ValueScores]], metric: str) -> Chart:
             **matched,
         }
     title = {"text": f"{metric} by value: median and quartiles of all configurations that share it"}
-    return {"data": traces, "layout": {"title": title, "height": 120 + 280 * rows, **layout}}
+    return {"data": traces, "layout": {"title": title, "height": 120 + 300 * rows, **layout}}
 
 
 def stack_chart(stacks: Sequence[StackCost]) -> Chart:
