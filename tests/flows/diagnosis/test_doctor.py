@@ -11,8 +11,8 @@ from rich.console import Console
 
 from flows.diagnosis.doctor import diagnose
 from flows.diagnosis.table import Table
-from flows.terminal.doctor import print_diagnosis
 from flows.spaces import load_space
+from flows.terminal.doctor import print_diagnosis
 from tests.flows.commands import CHECKOUT, Forked, error_of
 from tests.flows.diagnosis.conftest import cancer_frame
 
