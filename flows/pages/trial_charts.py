@@ -37,12 +37,22 @@ class Axes:
         Params that differ among the trials.
     numbers : tuple of str
         Those of them whose values are all numbers.
+    mixed : tuple of str
+        Those of which some values are numbers and others are not, as `32` and `64-32`: MLflow takes such a param for a
+        number and leaves out the rest.
     """
 
     goal: Objective
     varying: tuple[str, ...]
     numbers: tuple[str, ...]
     trials: int
+    mixed: tuple[str, ...] = ()
+
+    @property
+    def drawn(self) -> list[str]:
+        """What is drawn: the architecture as text, or, if that is mixed, as its number of parameters."""
+        instead = "parameters" if "hidden" not in self.mixed else None
+        return [name for name in self.varying if name not in (*self.mixed, instead)]
 
 
 # In the order in which people ask for them. `hidden` is the architecture as text, and `parameters` as a number.
@@ -67,7 +77,9 @@ def axes(goal: Objective, params: Sequence[Mapping[str, str]]) -> Axes:
     """Return what is worth to be drawn of trials with some params."""
     varying = tuple(name for name in _ASKED if len({trial.get(name) for trial in params}) > 1)
     numbers = tuple(name for name in varying if all(_is_number(trial.get(name)) for trial in params))
-    return Axes(goal, varying, numbers, len(params))
+    some = {name for name in varying if any(_is_number(trial.get(name)) for trial in params)}
+    mixed = tuple(name for name in varying if name in some and name not in numbers)
+    return Axes(goal, varying, numbers, len(params), mixed)
 
 
 def view_key(run: SearchRun) -> str:
@@ -113,11 +125,11 @@ def _hyperparameters(of: Axes) -> Iterator[dict[str, Any]]:
         yield {
             "type": "PARALLEL",
             "runsCountToCompare": ALL_SHOWN,
-            "selectedParams": [name for name in of.varying if name != "parameters"],
+            "selectedParams": of.drawn,
             "selectedMetrics": [metric],
             "showAllRuns": of.trials <= ALL_SHOWN,
         }
-    for name in of.varying[:3]:
+    for name in of.drawn[:3]:
         yield {
             "type": "SCATTER",
             "runsCountToCompare": ALL_SHOWN,

@@ -1,5 +1,6 @@
 """What a person sees of a search on Prefect's pages, in a real browser."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,12 +32,12 @@ def test_the_page_of_a_search_shows_its_stacks_their_logs_and_how_it_went(
     for stack in report.outcome.stacks:
         named = prefect_page.get_by_text(f" · {stack.name}").first
         expect(named).to_be_visible(timeout=PATIENCE)
-    expect(prefect_page.get_by_text("16 trials of 64-32 · tanh · momentum").first).to_be_visible()
+    expect(prefect_page.get_by_text(re.compile(r"\d+ trials of 64-32 · tanh · momentum")).first).to_be_visible()
     expect(prefect_page.get_by_text(f"{TRIALS} trials, 0 of them finished before")).to_be_visible()
     # What its workers said, each in a process of its own.
     expect(prefect_page.get_by_text("begins on tcp://127.0.0.1").first).to_be_attached(timeout=PATIENCE)
     expect(prefect_page.get_by_text("diverged in epoch 1: lr=1e+30").first).to_be_attached(timeout=PATIENCE)
-    expect(prefect_page.get_by_text("finished: 8 trials in").first).to_be_attached(timeout=PATIENCE)
+    expect(prefect_page.get_by_text(re.compile(r"finished: \d+ trials in")).first).to_be_attached(timeout=PATIENCE)
     picture(prefect_page, tmp_path, "prefect-search")
 
     prefect_page.get_by_text("Artifacts", exact=True).click()
@@ -61,7 +62,7 @@ def test_the_page_of_a_training_has_a_summary_that_leads_to_mlflow(
         expect(prefect_page.get_by_text(key, exact=True).first).to_be_visible(timeout=PATIENCE)
     picture(prefect_page, tmp_path, "prefect-artifacts")
 
-    prefect_page.goto(f"{search_pages.prefect}/artifacts/key/summary")
+    prefect_page.goto(search_pages.artifact("summary"))
     winner = prefect_page.get_by_role("link", name=report.selection.winner.name).first
     expect(winner).to_be_visible(timeout=PATIENCE)
     assert str(winner.get_attribute("href")).startswith(f"{search_pages.mlflow}/#/experiments/")
@@ -74,7 +75,7 @@ def test_the_leaderboard_is_a_table_with_the_winner_first(
 ) -> None:
     ranked = search_pages.report.selection.ranked
 
-    prefect_page.goto(f"{search_pages.prefect}/artifacts/key/leaderboard")
+    prefect_page.goto(search_pages.artifact("leaderboard"))
 
     expect(prefect_page.get_by_text("by val/accuracy; the first is the winner").first).to_be_visible(timeout=PATIENCE)
     for one in ranked[:5]:

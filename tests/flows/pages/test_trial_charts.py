@@ -23,12 +23,15 @@ def test_what_does_not_differ_is_not_drawn_and_text_is_no_number() -> None:
 
     found = axes(ACCURACY, [ONE, other])
 
-    assert found == Axes(ACCURACY, ("learning_rate", "hidden", "parameters"), ("learning_rate", "parameters"), 2)
+    numbers = ("learning_rate", "parameters")
+    assert found == Axes(ACCURACY, ("learning_rate", "hidden", "parameters"), numbers, 2, ("hidden",))
+    assert found.drawn == ["learning_rate", "parameters"]
+    assert axes(ACCURACY, [ONE, {**other, "hidden": "32-16"}]).drawn == ["learning_rate", "hidden"]
 
 
 def test_the_view_of_a_search_is_written_as_mlflow_shares_one(wine: Dataset, tracking: Tracking) -> None:
     with search_run(tracking, wine, "space", SPACE) as run:
-        of = axes(ACCURACY, [ONE, {**ONE, "learning_rate": "0.3", "parameters": "1", "hidden": "8"}])
+        of = axes(ACCURACY, [ONE, {**ONE, "learning_rate": "0.3", "parameters": "1", "hidden": "8-8"}])
         save_view(run, of)
 
     told = tracking.client().get_experiment(tracking.experiment_id).tags[f"{TAG}{view_key(run)}"]

@@ -70,7 +70,7 @@ def test_the_charts_of_a_search_are_there_with_nothing_to_click(
     expect(mlflow_page.get_by_text(f"{TRIALS} matching runs")).to_be_visible(timeout=PATIENCE)
     expect(mlflow_page.get_by_text("Hyperparameters and val/accuracy")).to_be_visible(timeout=PATIENCE)
     # The axes of the parallel coordinates are the hyperparameters that differ, by name.
-    for name in ("learning_rate", "hidden", "activation", "optimizer", "momentum", "l2", "val/accuracy"):
+    for name in ("learning_rate", "parameters", "activation", "optimizer", "momentum", "l2", "val/accuracy"):
         expect(mlflow_page.locator("svg").get_by_text(name, exact=True).first).to_be_attached(timeout=PATIENCE)
     expect(mlflow_page.get_by_text("learning_rate vs. val/accuracy")).to_be_attached(timeout=PATIENCE)
     mlflow_page.wait_for_timeout(1500)
@@ -78,7 +78,7 @@ def test_the_charts_of_a_search_are_there_with_nothing_to_click(
 
     curves = mlflow_page.get_by_text("Curves, by epoch")
     curves.scroll_into_view_if_needed()
-    expect(mlflow_page.get_by_text("val/loss by epoch").first).to_be_visible(timeout=PATIENCE)
+    expect(mlflow_page.get_by_role("heading", name="val/loss", exact=True)).to_be_visible(timeout=PATIENCE)
     mlflow_page.wait_for_timeout(1500)
     picture(mlflow_page, tmp_path, "mlflow-curves")
 
