@@ -42,6 +42,11 @@ _NOT_OURS = (
     "/mlflow/users/current",
     # Chromium says so of MLflow's charts while they are laid out.
     "ResizeObserver loop",
+    # What MLflow's and Prefect's own scripts say of themselves, and the pictures that Prefect does not have.
+    "/static-files/",
+    "/assets/index-",
+    "/favicon.ico",
+    "/ico/undefined.svg",
 )
 
 
@@ -78,7 +83,7 @@ class SearchPages:
     def artifact(self, key: str) -> str:
         """Return the address of the page of an artifact, the latest of its key."""
         found = httpx.get(f"{self.prefect}/api/artifacts/{key}/latest").raise_for_status().json()
-        return f"{self.prefect}/artifacts/artifact/{found['id']}"
+        return f"{self.prefect}/artifacts/artifact/{found['latest_id']}"
 
 
 @contextmanager
