@@ -82,8 +82,9 @@ class SearchPages:
 
     def artifact(self, key: str) -> str:
         """Return the address of the page of an artifact, the latest of its key."""
-        found = httpx.get(f"{self.prefect}/api/artifacts/{key}/latest").raise_for_status().json()
-        return f"{self.prefect}/artifacts/artifact/{found['latest_id']}"
+        asked = {"artifacts": {"key": {"any_": [key]}}, "sort": "CREATED_DESC"}
+        found = httpx.post(f"{self.prefect}/api/artifacts/filter", json=asked).raise_for_status().json()
+        return f"{self.prefect}/artifacts/artifact/{found[0]['id']}"
 
 
 @contextmanager

@@ -19,7 +19,9 @@ PATIENCE = 60_000
 @pytest.fixture
 def mlflow_page(page: Page) -> Iterator[Page]:
     """A page on which nothing may go wrong, without the assistant that MLflow opens beside the first one."""
-    page.add_init_script("localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true')")
+    opened = "localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true')"
+    # Not in the frame of a report, which has no storage.
+    page.add_init_script(f"if (window === window.top) {opened}")
     with nothing_goes_wrong(page):
         yield page
 
