@@ -60,7 +60,7 @@ def report_on(searched: Searched) -> ReportOutcome:
     return ReportOutcome(link=found, seconds=seconds)
 
 
-@task(name="report", persist_result=False)
+@task(name="report", task_run_name="report", persist_result=False)
 def log_report(searched: Searched) -> str:
     """Make the report of a search, log it with a link on the page of the Prefect run, and return where it is."""
     log_onto(with_earlier_stacks(searched))
