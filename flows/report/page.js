@@ -1,4 +1,4 @@
-// Unpacks the program that draws, and draws the charts one after another, so that the page answers meanwhile.
+// Unpacks the program that draws, and draws each chart when the reader comes near it: a page opens as fast as its first.
 const root = document.documentElement;
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
@@ -45,7 +45,9 @@ async function unpacked(id) {
   return new Response(stream).text();
 }
 
-async function drawAll() {
+const NEAR = "800px";
+
+async function drawNear() {
   const charts = JSON.parse(document.getElementById("charts").textContent);
   const places = [...document.querySelectorAll(".chart")];
   if (typeof DecompressionStream === "undefined") {
@@ -56,19 +58,38 @@ async function drawAll() {
   program.textContent = await unpacked("plotly");
   document.head.append(program);
   const webgl = document.createElement("canvas").getContext("webgl") !== null;
-  for (const place of places) {
-    const chart = charts[place.dataset.chart];
-    if (chart.webgl && !webgl) {
-      say(place, "This chart needs WebGL, which this browser does not have or has switched off.");
-      continue;
+  const near = [];
+  let drawing = false;
+  async function drawThose() {
+    if (drawing) return;
+    drawing = true;
+    while (near.length > 0) {
+      const place = near.shift();
+      const chart = charts[place.dataset.chart];
+      if (chart.webgl && !webgl) {
+        say(place, "This chart needs WebGL, which this browser does not have or has switched off.");
+      } else {
+        await draw(place, chart);
+      }
+      // The page answers between two charts.
+      await new Promise((resume) => setTimeout(resume));
     }
-    await draw(place, chart);
-    await new Promise((resume) => setTimeout(resume));
+    drawing = false;
+    root.dataset.drawn = String(document.querySelectorAll(".chart .main-svg:first-child").length);
   }
-  root.dataset.drawn = String(document.querySelectorAll(".chart .main-svg:first-child").length);
+  const observer = new IntersectionObserver((entries) => {
+    for (const entry of entries.filter((entry) => entry.isIntersecting)) {
+      observer.unobserve(entry.target);
+      near.push(entry.target);
+    }
+    drawThose();
+  }, { rootMargin: NEAR });
+  places.forEach((place) => observer.observe(place));
+  // On paper all of them are wanted.
+  addEventListener("beforeprint", () => { near.push(...places.filter((place) => !place.hasChildNodes())); drawThose(); });
   dark.addEventListener("change", () => places.forEach((place) => {
     if (place.classList.contains("js-plotly-plot")) draw(place, charts[place.dataset.chart]);
   }));
 }
 
-drawAll();
+drawNear();

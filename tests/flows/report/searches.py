@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 
+import numpy as np
+
 from flows.compute.pruning import Pruning, deal
 from flows.compute.stack_training import StackAssignment, train_assignment
 from flows.data.store import Dataset
 from flows.parameters import Space
 from flows.planning import plan_search
-from flows.ranking import objective, rank
+from flows.ranking import Candidate, objective, rank
 from flows.report.searched import Searched, SearchFacts, members_of
 from flows.tracking.registry import register_winner
 from flows.tracking.search_runs import finished_on, search_run
@@ -75,3 +77,28 @@ def searched(
 def again(found: Searched, **changes: object) -> Searched:
     """Return a search that differs in some of its facts."""
     return replace(found, facts=found.facts.model_copy(update=changes))
+
+
+def many(found: Searched, count: int) -> Searched:
+    """Return a search of many configurations, whose weights and curves are those of the few that were trained."""
+    draw = np.random.default_rng(0)
+    trained = [candidate.members[0] for candidate in found.ranked]
+    candidates = []
+    for place in range(count):
+        like = trained[place % len(trained)]
+        score = 0.97 - 0.3 * place / count
+        params = {
+            **like.params,
+            "learning_rate": str(10 ** draw.uniform(-4, 0)),
+            "l2": str(draw.uniform(0, 0.1)),
+            "dropout": str(draw.uniform(0, 0.5)),
+            "seed": str(place),
+            "hidden": "-".join(str(width) for width in draw.integers(4, 400, size=draw.integers(1, 4))),
+            "epochs": "6",
+        }
+        metrics = {**like.metrics, "val/accuracy": score, "val/loss": draw.uniform(0.1, 2)}
+        pruned = 2 if place > count // 2 else None
+        record = replace(like, key=f"{place:064x}", params=params, metrics=metrics, pruned_at=pruned)
+        candidates.append(Candidate(f"lr={place} · {params['hidden']}", f"{place:012x}", (record,)))
+    facts = found.facts.model_copy(update={"ranked": members_of(candidates)})
+    return replace(found, facts=facts, ranked=tuple(candidates), winner=candidates[0].members[0])

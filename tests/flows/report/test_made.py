@@ -5,7 +5,6 @@ import re
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
@@ -14,17 +13,16 @@ from sklearn.datasets import make_multilabel_classification
 
 from flows.data.store import Dataset, open_dataset
 from flows.errors import RunError
-from flows.ranking import Candidate
 from flows.report.curves import MOST_CURVES
 from flows.report.made import make_report
 from flows.report.search_charts import MOST_POINTS
-from flows.report.searched import FACTS_FILE, Searched, members_of, read_search
+from flows.report.searched import FACTS_FILE, Searched, read_search
 from flows.tracking.search_runs import SearchRun
 from flows.tracking.store import Tracking
 from tests.flows.conftest import written
 from tests.flows.data.tables import source_of
 from tests.flows.data.writing import write_with_folds
-from tests.flows.report.searches import again, searched
+from tests.flows.report.searches import again, many, searched
 
 MOST_BYTES = 5_000_000
 LABELS = ("sport", "art", "money")
@@ -143,31 +141,6 @@ def test_a_run_without_facts_is_one_line(diabetes_search: Searched) -> None:
     with pytest.raises(RunError, match="is not a search that ended"):
         # A trial's run, which never has any.
         read_search(SearchRun(tracking=diabetes_search.run.tracking, run_id=diabetes_search.winner.run_id))
-
-
-def many(found: Searched, count: int) -> Searched:
-    """Return a search of many configurations, whose weights and curves are those of the few that were trained."""
-    draw = np.random.default_rng(0)
-    trained = [candidate.members[0] for candidate in found.ranked]
-    candidates = []
-    for place in range(count):
-        like = trained[place % len(trained)]
-        score = 0.97 - 0.3 * place / count
-        params = {
-            **like.params,
-            "learning_rate": str(10 ** draw.uniform(-4, 0)),
-            "l2": str(draw.uniform(0, 0.1)),
-            "dropout": str(draw.uniform(0, 0.5)),
-            "seed": str(place),
-            "hidden": "-".join(str(width) for width in draw.integers(4, 400, size=draw.integers(1, 4))),
-            "epochs": "6",
-        }
-        metrics = {**like.metrics, "val/accuracy": score, "val/loss": draw.uniform(0.1, 2)}
-        pruned = 2 if place > count // 2 else None
-        record = replace(like, key=f"{place:064x}", params=params, metrics=metrics, pruned_at=pruned)
-        candidates.append(Candidate(f"lr={place} · {params['hidden']}", f"{place:012x}", (record,)))
-    facts = found.facts.model_copy(update={"ranked": members_of(candidates)})
-    return replace(found, facts=facts, ranked=tuple(candidates), winner=candidates[0].members[0])
 
 
 def test_of_five_thousand_trials_it_draws_and_reads_a_part_and_says_so(

@@ -1,5 +1,6 @@
 """The report as a person opens it: in a browser, with no network, in the light and in the dark."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from playwright.sync_api import ConsoleMessage, Page, expect
 
 from flows.report.made import make_report
 from flows.report.searched import Searched
+from tests.flows.report.searches import many
 
 pytestmark = pytest.mark.slow
 
@@ -30,11 +32,16 @@ def faults(page: Page) -> list[str]:
 
 
 def opened(page: Page, found: Searched, directory: Path) -> None:
-    """Open the report of a search, and wait until all of its charts are drawn."""
+    """Open the report of a search, and read down to its end: charts are drawn when one comes near."""
     path = directory / "report.html"
     path.write_text(make_report(found), encoding="utf-8")
     page.goto(path.as_uri())
     page.wait_for_function("document.documentElement.dataset.drawn", timeout=PATIENCE)
+    charts = page.locator(".chart")
+    for place in range(charts.count()):
+        charts.nth(place).scroll_into_view_if_needed()
+        expect(charts.nth(place)).to_have_class(re.compile("js-plotly-plot"), timeout=PATIENCE)
+    page.evaluate("scrollTo(0, 0)")
 
 
 def test_of_a_search_on_images_every_chart_is_drawn_and_the_answers_lead_to_their_sections(
@@ -79,4 +86,19 @@ def test_of_a_regression_it_is_readable_in_the_dark_too(
     assert dark == ["rgb(20, 24, 29)", "rgb(230, 234, 238)"]
     assert colours() == ["rgb(255, 255, 255)", "rgb(27, 39, 51)"]
     expect(page.get_by_text("predicted - true", exact=False).first).to_be_attached()
+    assert faults == []
+
+
+def test_of_five_thousand_trials_the_first_screen_is_drawn_and_the_rest_waits(
+    digits_search: Searched, page: Page, faults: list[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "report.html"
+    path.write_text(make_report(many(digits_search, 5000)), encoding="utf-8")
+
+    page.goto(path.as_uri())
+    page.wait_for_function("document.documentElement.dataset.drawn", timeout=PATIENCE)
+
+    expect(page.get_by_role("cell", name="Which won?")).to_be_in_viewport()
+    drawn, charts = page.locator(".chart.js-plotly-plot").count(), page.locator(".chart").count()
+    assert 0 <= drawn < charts / 2
     assert faults == []
