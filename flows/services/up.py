@@ -16,8 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from flows.errors import ServiceDiedError, ServicesError
 from flows.services.definitions import ServiceDefinition, definitions, environment
 from flows.services.marked import marked
-from flows.services.service import Service
-from flows.services.service import answers as _answers
+from flows.services.service import Service, answers
 from flows.services.state import DEFAULT_STATE, StartedProcess, StateDirectory, UpRecord
 from flows.services.stopping import stop
 
@@ -160,7 +159,7 @@ class _Up:
         self._listener.told("starting a worker")
         before = datetime.now(UTC)
         self._start(worker)
-        self._until("mlflow", lambda: _answers(f"{self._record.mlflow}/health"))
+        self._until("mlflow", lambda: answers(f"{self._record.mlflow}/health"))
         self._until("worker", lambda: prefect_runs.worker_is_online(before))
         self._listener.ready(self._record, self._state, prefect_runs.deployments())
 
@@ -175,7 +174,7 @@ class _Up:
         """End the flow runs that no process runs any more, as soon as Prefect answers, and say which they were."""
         from flows.services import prefect_runs
 
-        self._until("prefect", lambda: _answers(f"{self._record.prefect_api}/health"))
+        self._until("prefect", lambda: answers(f"{self._record.prefect_api}/health"))
         for name in prefect_runs.settle():
             self._listener.told(f"flow run {name} was abandoned, and is marked as crashed")
 
