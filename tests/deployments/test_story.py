@@ -291,7 +291,9 @@ def test_the_champion_is_served_and_answers_a_row(told: Told, up: Up, tmp_path: 
     row = digits().iloc[[1500]]
     port = free_port()
     command = [program("mlflow"), "models", "serve", "-m", f"models:/{MODEL}@champion", "--env-manager", "local"]
-    environment = {**up.checkout.environment, "MLFLOW_TRACKING_URI": up.mlflow}
+    # MLflow looks for the web server of this environment on the path.
+    path = f"{Path(command[0]).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**up.checkout.environment, "PATH": path, "MLFLOW_TRACKING_URI": up.mlflow}
 
     with running([*command, "--port", str(port)], tmp_path, environment, tmp_path / "serve.log"):
         eventually(lambda: _answers(f"http://127.0.0.1:{port}/ping"), "the model is not served")

@@ -109,6 +109,10 @@ for line in sys.stdin:
 Forked = Callable[..., subprocess.CompletedProcess[str]]
 
 
+OF_A_TEST = ("MLFLOW_TRACKING_URI", "PREFECT_API_URL")
+"""What a command finds in the environment as it is when it is run."""
+
+
 @contextmanager
 def forking(scratch: Path) -> Iterator[Forked]:
     """Import the command once; what is given runs it with arguments in a directory, in a process of its own each time.
@@ -117,9 +121,10 @@ def forking(scratch: Path) -> Iterator[Forked]:
     """
     outputs = [scratch / name for name in ("stdout", "stderr")]
     command = [sys.executable, "-c", FORKING]
-    environment = {**os.environ, "COLUMNS": "120"}
+    # Whichever test asks first: where its own store and server are is not where those of the next are.
+    kept = {name: value for name, value in os.environ.items() if name not in OF_A_TEST}
     with subprocess.Popen(
-        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        command, env={**kept, "COLUMNS": "120"}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
     ) as parent:
         assert parent.stdin is not None
         assert parent.stdout is not None
@@ -132,7 +137,10 @@ def forking(scratch: Path) -> Iterator[Forked]:
                 "directory": str(directory),
                 "streams": ["/dev/null", *map(str, outputs)],
                 "arguments": arguments,
-                "environment": dict(environment),
+                "environment": {
+                    **{name: os.environ[name] for name in OF_A_TEST if name in os.environ},
+                    **environment,
+                },
             }
             asking.write(json.dumps(asked) + "\n")
             code = int(answers.readline())
