@@ -29,7 +29,7 @@ DIABETES = {
 
 
 @pytest.fixture(scope="session")
-def shared_tracking(tmp_path_factory: pytest.TempPathFactory, _empty_store: Path) -> Iterator[Tracking]:
+def shared_tracking(tmp_path_factory: pytest.TempPathFactory, _empty_store: Path) -> Tracking:
     """An experiment in a store that all of these tests read."""
     directory = tmp_path_factory.mktemp("report")
     database = directory / "mlflow.db"
@@ -38,8 +38,13 @@ def shared_tracking(tmp_path_factory: pytest.TempPathFactory, _empty_store: Path
         patch.chdir(directory)
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
         tracking = open_tracking("report")
-    yield tracking
-    # The registry sets the process's store, which would outlive the tests.
+    return tracking
+
+
+@pytest.fixture(autouse=True)
+def _no_store_left() -> Iterator[None]:
+    """The registry sets the process's store, in its environment too, which would be that of the tests that follow."""
+    yield
     mlflow.set_tracking_uri(None)
 
 
