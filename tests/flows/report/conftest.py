@@ -37,8 +37,7 @@ def shared_tracking(tmp_path_factory: pytest.TempPathFactory, _empty_store: Path
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(directory)
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
-        tracking = open_tracking("report")
-    return tracking
+        return open_tracking("report")
 
 
 @pytest.fixture(autouse=True)
