@@ -84,6 +84,21 @@ OPTIMIZER_NUMBERS = ("momentum", "weight_decay")
 """Hyperparameters that only some optimisers have, by the name of the optimiser's own number."""
 
 
+HYPERPARAMETERS = (
+    "hidden",
+    "activation",
+    "optimizer",
+    "learning_rate",
+    *OPTIMIZER_NUMBERS,
+    "batch_size",
+    "epochs",
+    "l2",
+    "dropout",
+    "seed",
+)
+"""What a space varies, in the order in which a person reads it."""
+
+
 def default_numbers(optimizer: str) -> dict[str, float]:
     """Return those of `OPTIMIZER_NUMBERS` that an optimiser has, at what they are if nothing is said."""
     known: dict[str, Any] = {field.name: field.default for field in fields(OPTIMIZERS[optimizer])}
@@ -474,6 +489,10 @@ class TrainParameters(IngestParameters):
     experiment: str | None = Field(default=None, description="MLflow experiment; the dataset's name if empty")
     model: str | None = Field(default=None, description="Registered model; the experiment's name if empty")
     compute: ComputeParameters = ComputeParameters()
+
+    def arguments(self) -> dict[str, Any]:
+        """Return what the flows `train` and `retrain` are called with, by name."""
+        return {name: getattr(self, name) for name in type(self).model_fields} | {"target": self.targets or None}
 
     def experiment_for(self, dataset_name: str) -> str:
         """Return the MLflow experiment: the one named, or the dataset's name."""

@@ -1,7 +1,5 @@
 """The `select` flow: rank the configurations of a search by validation, measure the winner once on test."""
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,11 +7,12 @@ from mlflow.entities import Metric, RunTag
 from prefect import flow
 from prefect.artifacts import create_table_artifact
 
-from backprop import Network, load_weights, select_backend
+from backprop import Network, select_backend
 from backprop.training import evaluate as evaluate_stack
 from flows.compute.stack_training import samples_of
 from flows.data.store import Dataset, DatasetReference, open_dataset
 from flows.errors import RunFailedError
+from flows.evaluation.networks import read_network
 from flows.measures import measure
 from flows.parameters import Space
 from flows.planning import plan_search
@@ -23,7 +22,6 @@ from flows.search import SearchEnd
 from flows.tracking import tags
 from flows.tracking.asked_trials import asked_trials
 from flows.tracking.search_runs import SearchRun, TrialRecord, finished_on, log_counts
-from flows.tracking.trial_delivery import WEIGHTS_FILE
 from flows.trials import HEADS, WarmStart
 
 
@@ -111,8 +109,7 @@ def measure_on_test(run: SearchRun, winner: TrialRecord, dataset: Dataset) -> di
     if measured:
         return measured
     client = run.tracking.client()
-    with tempfile.TemporaryDirectory() as directory:
-        architecture, parameters = load_weights(Path(client.download_artifacts(winner.run_id, WEIGHTS_FILE, directory)))
+    architecture, parameters = read_network(run, winner)
     backend = select_backend("cpu")
     network = Network(architecture, backend)
     samples = samples_of(dataset.test, dataset)

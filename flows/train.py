@@ -182,7 +182,9 @@ def train_on(
         )
         report = report_on(Searched.of(run, facts, selection.ranked, selection.diverged, selection.winner, drift))
         seconds["report"] = report.seconds
-        publish_search(run, opened, candidates.name, outcome, selection, registered, seconds)
+        publish_search(
+            run, opened, candidates.name, outcome, selection, registered, seconds, has_report=report.link is not None
+        )
     return TrainReport(
         dataset=dataset,
         run=run,

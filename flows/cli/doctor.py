@@ -17,6 +17,7 @@ from flows.cli.options import (
     Test,
     Validation,
     Verbose,
+    split_of,
     train_parameters,
 )
 
@@ -62,13 +63,7 @@ def doctor(
             task=task,
             preparation=preparation,
             datasets=datasets,
-            split={
-                "by": split_by,
-                "column": split_column,
-                "validation": validation,
-                "test": test,
-                "seed": split_seed,
-            },
+            split=split_of(split_by, split_column, validation, test, split_seed),
         )
         from flows.configurations import check_before_data
         from flows.spaces import load_space

@@ -86,6 +86,11 @@ def train_parameters(**given: object) -> TrainParameters:
     return validated(TrainParameters, **given)
 
 
+def split_of(by: str, column: str | None, validation: float, test: float, seed: int) -> dict[str, object]:
+    """Return what the options of the split say, as a field of the parameters."""
+    return {"by": by, "column": column, "validation": validation, "test": test, "seed": seed}
+
+
 def validated(kind: type[Parameters], **given: object) -> Parameters:
     """Return parameters of a kind; raise an InputError that names the first that is wrong."""
     try:

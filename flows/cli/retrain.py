@@ -30,6 +30,7 @@ from flows.cli.options import (
     WorkerMemory,
     Workers,
     settle_settings,
+    split_of,
     train_parameters,
 )
 from flows.cli.train import check_early
@@ -109,13 +110,7 @@ def retrain(
             experiment=experiment,
             model=model,
             datasets=datasets,
-            split={
-                "by": split_by,
-                "column": split_column,
-                "validation": validation,
-                "test": test,
-                "seed": split_seed,
-            },
+            split=split_of(split_by, split_column, validation, test, split_seed),
             compute={
                 "cluster": cluster,
                 "workers": workers,

@@ -24,6 +24,7 @@ from flows.cli.options import (
     WorkerMemory,
     Workers,
     settle_settings,
+    split_of,
     train_parameters,
     wait_for_no_server,
 )
@@ -89,13 +90,7 @@ def show_space(
             preparation=preparation,
             experiment=experiment,
             datasets=datasets,
-            split={
-                "by": split_by,
-                "column": split_column,
-                "validation": validation,
-                "test": test,
-                "seed": split_seed,
-            },
+            split=split_of(split_by, split_column, validation, test, split_seed),
             compute={
                 "workers": workers,
                 "worker_memory": worker_memory,

@@ -28,6 +28,7 @@ from flows.cli.options import (
     WorkerMemory,
     Workers,
     settle_settings,
+    split_of,
     train_parameters,
 )
 from flows.configurations import check_before_data
@@ -86,13 +87,7 @@ def train(
             experiment=experiment,
             model=model,
             datasets=datasets,
-            split={
-                "by": split_by,
-                "column": split_column,
-                "validation": validation,
-                "test": test,
-                "seed": split_seed,
-            },
+            split=split_of(split_by, split_column, validation, test, split_seed),
             compute={
                 "cluster": cluster,
                 "workers": workers,

@@ -46,8 +46,9 @@ def _numbers(table: Table) -> dict[str, np.ndarray]:
 
 
 def _unscaled(table: Table) -> list[Finding]:
-    sizes = {name: float(np.sqrt(np.mean(values**2))) for name, values in _numbers(table).items()}
-    deviations = {name: float(values.std()) for name, values in _numbers(table).items()}
+    numbers = _numbers(table)
+    sizes = {name: float(np.sqrt(np.mean(values**2))) for name, values in numbers.items()}
+    deviations = {name: float(values.std()) for name, values in numbers.items()}
     large = {name: size for name, size in sizes.items() if size > MOST_SIZE}
     small = {name: deviation for name, deviation in deviations.items() if 0 < deviation < LEAST_DEVIATION}
     wrong = sorted({*large, *small})

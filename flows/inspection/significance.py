@@ -9,20 +9,17 @@ from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from pydantic import BaseModel, ConfigDict
 
-from backprop import Backend, Network, WeightsError
+from backprop import WeightsError
 from flows.data.catalogue import SHORT
-from flows.data.outputs import predictions, probabilities
-from flows.data.preparation import Preparation
 from flows.data.root import open_root
 from flows.data.store import Dataset, DatasetReference, open_dataset
 from flows.errors import InputError
+from flows.evaluation.networks import answers_on, raw_target
 from flows.evaluation.paired_metrics import Answers, metric_of
-from flows.prediction import outputs_of
 from flows.retraining.promotion import RESAMPLES, measure_gain
 from flows.tracking import tags
 from flows.tracking.recorded_trial import read_network
@@ -136,7 +133,7 @@ def _measured(
         raise _Unknown(f"their dataset has {count or 'no'} {rows} row{'s' * (count != 1)}")
     preparation = dataset.preparation
     part = dataset.test if rows == "test" else dataset.validation
-    target = _raw_target(preparation, np.asarray(part.target))
+    target = raw_target(preparation, np.asarray(part.target))
     answers = {letter: _answers(client, run, letter, dataset, rows) for letter, run in trials.items()}
     first, *others = trials
     differences = []
@@ -197,26 +194,12 @@ def _dataset(run: Run, datasets: str) -> Dataset:
     return open_dataset(DatasetReference(name=name, digest=digest, path=root.place(digest)))
 
 
-def _raw_target(preparation: Preparation, target: np.ndarray) -> pd.DataFrame:
-    """Return the targets of prepared rows as they were read, a column each."""
-    is_one = preparation.task == "regression" and len(preparation.targets) == 1
-    raw = preparation.restore_target(target[:, 0].astype(np.float64) if is_one else target)
-    return raw if isinstance(raw, pd.DataFrame) else pd.DataFrame({preparation.targets[0]: raw})
-
-
 def _answers(client: MlflowClient, run: Run, letter: str, dataset: Dataset, rows: Rows) -> Answers:
-    # It imports Dask, which a comparison that cannot be made has no need of.
-    from flows.compute.stack_training import samples_of
-
     try:
-        architecture, parameters = read_network(client, run.info.run_id, run.data.tags[tags.WEIGHTS_DIGEST])
+        network = read_network(client, run.info.run_id, run.data.tags[tags.WEIGHTS_DIGEST])
     except WeightsError as error:
         raise _Unknown(f"{letter} has no weights to measure: {error}") from error
-    part = dataset.test if rows == "test" else dataset.validation
-    outputs = outputs_of(Network(architecture, Backend(np)), parameters, samples_of(part, dataset))
-    preparation = dataset.preparation
-    said = None if preparation.task == "regression" else probabilities(preparation, outputs)
-    return Answers(predictions(preparation, outputs), said)
+    return answers_on(network, dataset, dataset.test if rows == "test" else dataset.validation)
 
 
 def _notes(trials: Mapping[str, Run], rows: Rows, are_tested: bool) -> Iterator[str]:

@@ -22,13 +22,14 @@ def publish_search(
     selection: Selection,
     registered: RegisteredVersion,
     seconds: dict[str, float],
+    *,
+    has_report: bool,
 ) -> None:
     """Describe a search on the run that is its own in MLflow, and on the page of the flow run that this is part of."""
     goal = objective(dataset.task)
     client = run.tracking.client()
     trials = [member for one in (*selection.ranked, *selection.diverged) for member in one.members]
     save_view(run, axes(goal, [trial.params for trial in trials]))
-    reports = {artifact.path for artifact in client.list_artifacts(run.run_id, REPORT_FILE.partition("/")[0])}
     ended = Ended(
         run=run,
         dataset=dataset,
@@ -39,7 +40,7 @@ def publish_search(
         seconds=seconds,
         goal_maximised=goal.maximise,
         view=view_key(run),
-        report=REPORT_FILE if REPORT_FILE in reports else None,
+        report=REPORT_FILE if has_report else None,
     )
     # One that a person wrote is not replaced.
     found = client.get_run(run.run_id).data.tags.get(tags.DESCRIPTION, "")

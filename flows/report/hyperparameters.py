@@ -14,23 +14,11 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from flows.parameters import OPTIMIZER_NUMBERS
+from flows.parameters import HYPERPARAMETERS
 from flows.ranking import Candidate, Objective
 
 Numbers = npt.NDArray[np.float64]
 
-HYPERPARAMETERS = (
-    "hidden",
-    "activation",
-    "optimizer",
-    "learning_rate",
-    *OPTIMIZER_NUMBERS,
-    "batch_size",
-    "epochs",
-    "l2",
-    "dropout",
-    "seed",
-)
 NAMES = frozenset({"hidden", "activation", "optimizer"})
 """Those whose values are no numbers."""
 

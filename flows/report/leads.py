@@ -11,13 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flows.data.outputs import predictions, probabilities
 from flows.data.preparation import Task
 from flows.data.store import Dataset, SplitArrays
 from flows.evaluation.groups import Array, GroupSums, intervals
-from flows.evaluation.paired_metrics import METRICS, Answers, PairedMetric, Rows
+from flows.evaluation.networks import answers_on, raw_target, read_network
+from flows.evaluation.paired_metrics import METRICS, PairedMetric, Rows
 from flows.ranking import Candidate
-from flows.report.networks import answers, raw_target, read_network
 from flows.report.searched import Searched
 from flows.tracking.search_runs import TrialRecord
 
@@ -130,7 +129,5 @@ def _mean(each: Sequence[Rows]) -> Rows:
 
 def _of_rows(searched: Searched, metric: PairedMetric, trial: TrialRecord, dataset: Dataset, part: SplitArrays) -> Rows:
     preparation = dataset.preparation
-    outputs = answers(read_network(searched.run, trial), dataset, part)
-    likely = None if preparation.task == "regression" else probabilities(preparation, outputs)
-    said = Answers(predictions(preparation, outputs), likely)
+    said = answers_on(read_network(searched.run, trial), dataset, part)
     return metric.statistics(preparation, raw_target(preparation, np.asarray(part.target)), said)

@@ -1,11 +1,11 @@
 """A report made of a search: everything read and measured, put into words and charts, and onto one page."""
 
+from flows.evaluation.networks import read_network
 from flows.report import answers, sections
 from flows.report.costs import costs_of
 from flows.report.curves import read_curves, read_watched
 from flows.report.hyperparameters import measure_importances, varying
 from flows.report.leads import measure_leads
-from flows.report.networks import read_network
 from flows.report.page import Question, page, paragraph
 from flows.report.searched import Searched
 from flows.report.tested import answer_test_rows

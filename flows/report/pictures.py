@@ -1,12 +1,12 @@
 """Rows and weights as small pictures, where the inputs of a network are the pixels of images."""
 
 import base64
+import io
 import re
-import struct
-import zlib
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from flows.data.preparation import Preparation
 
@@ -50,15 +50,6 @@ def signed_image(weights: npt.NDArray[np.float64], shape: tuple[int, int]) -> st
 
 def png(pixels: npt.NDArray[np.uint8]) -> str:
     """Return pixels, uint8 (H, W) or (H, W, 3), as a data URL of a PNG (ISO/IEC 15948)."""
-    height, width = pixels.shape[:2]
-    colour = 2 if pixels.ndim == 3 else 0
-    rows = pixels.reshape(height, -1)
-    # A byte before each row says that it is not filtered.
-    content = zlib.compress(np.hstack([np.zeros((height, 1), np.uint8), rows]).tobytes(), 9)
-    header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
-    chunks = b"".join(_chunk(kind, data) for kind, data in ((b"IHDR", header), (b"IDAT", content), (b"IEND", b"")))
-    return "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + chunks).decode()
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()

@@ -12,8 +12,8 @@ from flows.data.preparation import LABEL_THRESHOLD, Preparation
 from flows.data.store import raw_test_rows
 from flows.evaluation.groups import wilson
 from flows.evaluation.measures import Measure, PartMeasures, tally_for
+from flows.evaluation.networks import outputs_on, read_network
 from flows.report.leads import CONFIDENCE
-from flows.report.networks import answers, read_network
 from flows.report.searched import Searched
 
 Numbers = npt.NDArray[np.float64]
@@ -85,7 +85,7 @@ def answer_test_rows(searched: Searched) -> Answered:
     """Let the winner answer the test rows, and measure."""
     dataset = searched.dataset
     rows = raw_test_rows(dataset)
-    outputs = answers(read_network(searched.run, searched.winner), dataset, dataset.test)
+    outputs = outputs_on(read_network(searched.run, searched.winner), dataset, dataset.test)
     tally = tally_for(dataset.preparation)
     tally.add(rows[list(dataset.preparation.targets)], outputs)
     return Answered(

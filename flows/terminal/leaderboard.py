@@ -6,24 +6,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows.parameters import OPTIMIZER_NUMBERS, default_numbers
+from flows.parameters import HYPERPARAMETERS, OPTIMIZER_NUMBERS, default_numbers
 from flows.ranking import Candidate, Selection
 
 SHOWN = 10
 """Rows of the leaderboard; MLflow has all of them."""
 
-_PARAMS = (
-    "hidden",
-    "activation",
-    "optimizer",
-    "learning_rate",
-    *OPTIMIZER_NUMBERS,
-    "batch_size",
-    "epochs",
-    "l2",
-    "dropout",
-    "seed",
-)
 _HEADINGS = {"learning_rate": "lr", "batch_size": "batch", "weight_decay": "decay"}
 _SILENT = {"l2": "0", "dropout": "0"}
 """What need not be said of all configurations: that there is none."""
@@ -86,13 +74,13 @@ def _validation_metrics(selection: Selection) -> list[str]:
 
 
 def _varying(ranked: Sequence[Candidate]) -> list[str]:
-    return [param for param in _PARAMS if len({_shown(candidate, param) for candidate in ranked}) > 1]
+    return [param for param in HYPERPARAMETERS if len({_shown(candidate, param) for candidate in ranked}) > 1]
 
 
 def _common(ranked: Sequence[Candidate]) -> str:
     """Say what all configurations have in common, but for what none of them has."""
     varying = _varying(ranked)
-    values = {param: _shown(ranked[0], param) for param in _PARAMS if param not in varying}
+    values = {param: _shown(ranked[0], param) for param in HYPERPARAMETERS if param not in varying}
     said = ", ".join(f"{param} {value}" for param, value in values.items() if value and value != _SILENT.get(param))
     return said and f"{'All of them' if len(ranked) > 1 else 'It has'}: {said}"
 

@@ -45,18 +45,9 @@ def run_retrain(
     progress = Console(stderr=True) if as_json else console
     with cluster_ahead(parameters.compute), TrialsBar(progress) as bar, reporting_to(server), listening(bar):
         state: State[Any] = retrain(
-            data=parameters.data,
-            target=parameters.targets or None,
-            space=parameters.space,
-            task=parameters.task,
-            preparation=parameters.preparation,
-            experiment=parameters.experiment,
-            model=parameters.model,
-            split=parameters.split,
-            compute=parameters.compute,
+            **parameters.arguments(),
             promotion=promotion,
             drift=drift,
-            datasets=parameters.datasets,
             around=around,
             warm_start=warm_start,
             return_state=True,

@@ -75,18 +75,7 @@ def run_train(parameters: TrainParameters, console: Console, server: TemporarySe
     """Run the `train` flow with a progress bar and print what came of it."""
     started = time.monotonic()
     with TrialsBar(console) as bar, reporting_to(server), listening(bar):
-        report = train(
-            data=parameters.data,
-            target=parameters.targets or None,
-            space=parameters.space,
-            task=parameters.task,
-            preparation=parameters.preparation,
-            experiment=parameters.experiment,
-            model=parameters.model,
-            split=parameters.split,
-            compute=parameters.compute,
-            datasets=parameters.datasets,
-        )
+        report = train(**parameters.arguments())
     with_epochs = report.outcome.stop is not None
     print_leaderboard(console, report.selection, report.dataset.name, with_epochs=with_epochs)
     for line in summary(report, total_seconds=time.monotonic() - started):

@@ -19,7 +19,7 @@ from tests.flows.conftest import winner_on
 
 
 @flow(name="publishing", flow_run_name="publishing")
-def publishing(run: SearchRun, dataset: Dataset, selection: Selection) -> None:
+def publishing(run: SearchRun, dataset: Dataset, selection: Selection, has_report: bool = False) -> None:
     stack = StackOutcome(name="s", worker="w", trials=1, seconds=1.0, training_seconds=0.5, peak_bytes=1)
     publish_search(
         run,
@@ -29,6 +29,7 @@ def publishing(run: SearchRun, dataset: Dataset, selection: Selection) -> None:
         selection,
         RegisteredVersion(name="wine", version=1),
         {"search": 1.0},
+        has_report=has_report,
     )
 
 
@@ -83,9 +84,8 @@ def test_a_report_is_linked_from_both(
 ) -> None:
     run, selection = searched
     monkeypatch.setenv(MLFLOW_PAGES, "http://mlflow:5000")
-    run.tracking.client().log_text(run.run_id, "<p>hello</p>", "report/report.html")
 
-    publishing(run, wine, selection)
+    publishing(run, wine, selection, has_report=True)
 
     said = run.tracking.client().get_run(run.run_id).data.tags[tags.DESCRIPTION]
     assert (
