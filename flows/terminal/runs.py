@@ -65,7 +65,7 @@ def _what(search: SearchFacts) -> Iterable[str]:
 
 
 def _reached(search: SearchFacts) -> Iterable[str]:
-    if search.metric is None:
+    if search.metric is None or search.best is None:
         return
     deviation = f" ± {number(search.best_deviation)}" if search.best_deviation is not None else ""
     yield f"{search.metric.removeprefix('val/')} {number(search.best)}{deviation}"
