@@ -7,6 +7,8 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.sorting import ArtifactSort
 
 from flows.compute.pruning import Pruning, SeenTrial
 from flows.compute.stack_training import StackAssignment, StackOutcome, train_assignment
@@ -236,10 +238,8 @@ def test_a_search_prunes_within_and_across_its_stacks_and_says_what_it_saved(
     assert trained_column[0] == "9"
     assert "3, pruned" in trained_column
     with get_client(sync_client=True) as prefect:
-        shown = max(
-            (found for found in prefect.read_artifacts() if found.key == "leaderboard"),
-            key=lambda found: found.created,
-        )
+        wanted = ArtifactFilter(key=ArtifactFilterKey(any_=["leaderboard"]))
+        [shown] = prefect.read_artifacts(artifact_filter=wanted, sort=ArtifactSort.CREATED_DESC, limit=1)
     assert '"trained": "1, pruned"' in shown.data
 
     before = {run.info.run_id: run.info.end_time for run in client.search_runs([experiment])}

@@ -5,7 +5,7 @@ import re
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 
 import pyarrow as pa
 import pyarrow.csv as pc
@@ -17,7 +17,7 @@ from flows.data.sources.csv_pieces import Joined, ParsedPieces, parsing_threads,
 from flows.data.sources.file_table import Format
 from flows.data.sources.files import DataFile
 from flows.data.sources.source import ValueTooWide
-from flows.data.sources.streams import read_up_to
+from flows.data.sources.streams import owned_stream, read_up_to
 from flows.errors import SourceError
 
 # Measured: threads hinder each other where a piece of the file is parsed as one block.
@@ -113,7 +113,10 @@ def parsed_batches(file: DataFile, header: Header, schema: pa.Schema) -> Iterato
             try:
                 batches = parsing.result()
             except PieceInDoubt:
-                with open_blocks(pa.PythonFile(Joined(pieces.rest(piece)), mode="r"), header, schema) as blocks:
+                with (
+                    owned_stream(Joined(pieces.rest(piece)), BLOCK_BYTES) as rest,
+                    open_blocks(rest, header, schema) as blocks,
+                ):
                     yield from blocks
                 return
             yield from batches
@@ -156,8 +159,12 @@ def reading(header: Header, block: int, threads: bool = True) -> pc.ReadOptions:
     return pc.ReadOptions(column_names=header.names, block_size=block, use_threads=threads)
 
 
+@cache
 def splitting(delimiter: str) -> pc.ParseOptions:
-    """Return how fields are found: line breaks may stand in quotes, lines of spaces are no rows."""
+    """Return how fields are found: line breaks may stand in quotes, lines of spaces are no rows.
+
+    Kept for good: the function in it must not be let go of by a thread of Arrow, see ``owned_stream``.
+    """
     return pc.ParseOptions(
         delimiter=delimiter,
         newlines_in_values=True,

@@ -15,6 +15,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from flows.data.sources.addresses import without_secrets
 from flows.data.sources.source import ValueTooWide
+from flows.data.sources.streams import owned_stream
 from flows.errors import InputError, SourceError
 
 GLOB_CHARACTERS = frozenset("*?[")
@@ -71,7 +72,7 @@ class DataFile:
             return pa.OSFile(self.path)
         # A server need not know ranges of bytes: read from the front, no file asks for them.
         block = 0 if self.is_http else BLOCK_BYTES
-        return pa.PythonFile(self.filesystem.open(self.path, "rb", block_size=block), mode="r")
+        return owned_stream(self.filesystem.open(self.path, "rb", block_size=block), BLOCK_BYTES)
 
     def open_seekable(self) -> IO[bytes]:
         """Open the bytes to be read in any order: over HTTP, a copy of them on this machine."""

@@ -1,6 +1,8 @@
-"""Streams that return less at a call than was asked for: sockets do, and decompressors."""
+"""Streams that return less at a call than was asked for, as sockets do and decompressors, and such that Arrow reads."""
 
 from typing import Protocol
+
+import pyarrow as pa
 
 
 class Readable(Protocol):
@@ -17,3 +19,12 @@ def read_up_to(stream: Readable, size: int) -> bytes:
         pieces.append(piece)
         missing -= len(piece)
     return b"".join(pieces)
+
+
+def owned_stream(file: object, buffered: int) -> pa.BufferedInputStream:
+    """Return a Python file as a stream that gives Arrow its own copies of so many bytes at a time.
+
+    Arrow reads ahead in threads that may let go of what they read as late as while Python ends. One that would need
+    Python's lock for it, as it does for bytes of Python, then aborts the process (apache/arrow#34314 tells of such).
+    """
+    return pa.BufferedInputStream(pa.PythonFile(file, mode="r"), buffered)

@@ -3,6 +3,8 @@ from typing import Any
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, FlowFilter, FlowFilterName
+from prefect.client.schemas.sorting import FlowRunSort
 
 from flows.compute.stack_training import StackOutcome
 from flows.data.store import Dataset
@@ -50,10 +52,11 @@ def searched(wine: Dataset, tracking: Tracking) -> tuple[SearchRun, Selection]:
 
 def artifacts() -> dict[str, Any]:
     """Return what the newest run of the flow has put on its page, by key."""
+    flow = FlowFilter(name=FlowFilterName(any_=["publishing"]))
     with get_client(sync_client=True) as client:
-        runs = [run for run in client.read_flow_runs() if run.name == "publishing"]
-        newest = max(runs, key=lambda run: run.expected_start_time)
-        return {found.key: found.data for found in client.read_artifacts() if found.flow_run_id == newest.id}
+        [newest] = client.read_flow_runs(flow_filter=flow, sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=1)
+        of_it = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[newest.id]))
+        return {found.key: found.data for found in client.read_artifacts(artifact_filter=of_it)}
 
 
 @pytest.mark.usefixtures("prefect_server")
