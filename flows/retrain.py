@@ -18,6 +18,7 @@ from flows.data.store import Dataset, open_dataset
 from flows.drift_check import drift_since
 from flows.errors import RetrainingRunningError
 from flows.form import DataAddress, TargetColumns, choice_or_text
+from flows.pages.publish import publish_decision
 from flows.parameters import (
     AUTO,
     AroundParameters,
@@ -34,7 +35,7 @@ from flows.retraining.promotion import Decision
 from flows.retraining.promotion_events import emit_decision, payload_of
 from flows.spaces import bundled_spaces
 from flows.tracking.data_reports import record_stop
-from flows.tracking.decision_files import log_decision
+from flows.tracking.decision_files import log_decision, log_kept
 from flows.tracking.decisions import (
     LastDecision,
     Pending,
@@ -254,6 +255,8 @@ class _Retraining:
     def keep_champion(self, digest: str, found: TrainReport) -> State[Any]:
         """End with the champion as it is, because it is the best of the search itself."""
         reason = "the winner of the search is the champion itself, which stands"
+        log_kept(found.run, f"kept: {reason}")
+        publish_decision(found.run)
         nothing = dict.fromkeys(("metric", "challenger", "champion", "gain", "interval"))
         emit_decision(found.registered, False, {"reason": reason, **nothing})
         self._remember(digest, found.registered.version)
@@ -277,6 +280,7 @@ class _Retraining:
             search=_searched(candidates, found),
         )
         log_decision(found.run, report)
+        publish_decision(found.run)
         told = payload_of(decision)
 
         def tell() -> None:

@@ -180,11 +180,10 @@ def train_on(
             stacks=outcome.stacks,
             seconds=seconds,
         )
-        report = report_on(Searched.of(run, facts, selection.ranked, selection.diverged, selection.winner, drift))
+        searched = Searched.of(run, facts, selection.ranked, selection.diverged, selection.winner, drift)
+        report = report_on(searched)
         seconds["report"] = report.seconds
-        publish_search(
-            run, opened, candidates.name, outcome, selection, registered, seconds, has_report=report.link is not None
-        )
+        publish_search(searched, outcome, selection.test, has_report=report.link is not None)
     return TrainReport(
         dataset=dataset,
         run=run,

@@ -3,12 +3,11 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from flows.data.store import Dataset
 from flows.durations import readable_seconds
 from flows.pages.links import MlflowPages
-from flows.ranking import Candidate, Selection
+from flows.ranking import Candidate
+from flows.report.searched import Searched
 from flows.search import SearchOutcome
-from flows.tracking.registry import RegisteredVersion
 from flows.tracking.search_runs import SearchRun
 
 SHOWN = 10
@@ -20,33 +19,39 @@ WINNER = "**Winner**"
 COMPARED = 20
 """Of the best trials, how many the link to MLflow's compare page takes along."""
 
+DECIDED = "**The retraining**"
+"""Begins what a retraining decided about the winner."""
+
 
 @dataclass(frozen=True)
 class Ended:
-    """A search that ended.
+    """A search that ended, with what this run of it did.
 
     Attributes
     ----------
-    space : str
-        What the space is called.
-    goal_maximised : bool
-        Whether the larger score is the better.
-    seconds : dict of str to float
-        Wall time of its parts.
+    test : dict of str to float
+        What the winner reached on the test rows.
+    view : str
+        Of the charts that were saved for it.
     report : str or None
         The artifact of its run that is its report, if it has one.
     """
 
-    run: SearchRun
-    dataset: Dataset
-    space: str
+    searched: Searched
     outcome: SearchOutcome
-    selection: Selection
-    registered: RegisteredVersion
-    seconds: Mapping[str, float]
-    goal_maximised: bool
+    test: Mapping[str, float]
     view: str
     report: str | None = None
+
+    @property
+    def run(self) -> SearchRun:
+        """The run of the search."""
+        return self.searched.run
+
+    @property
+    def metric(self) -> str:
+        """What ranked the trials."""
+        return self.searched.goal.metric
 
 
 def summary(ended: Ended, pages: MlflowPages | None, prefect: str | None = None) -> str:
@@ -54,14 +59,14 @@ def summary(ended: Ended, pages: MlflowPages | None, prefect: str | None = None)
 
     MLflow folds all but some lines, and what it folds cannot be clicked through its shade: the links come first.
     """
-    winner, selection = ended.selection.winner, ended.selection
-    tested = ", ".join(f"{name} {value:.4g}" for name, value in selection.test.items() if name.count("/") == 1)
-    best, version = selection.ranked[0], ended.registered
+    winner, version = ended.searched.winner, ended.searched.facts.registered
+    score = _score(ended.searched.best, ended.metric)
+    tested = ", ".join(f"{name} {value:.4g}" for name, value in ended.test.items() if name.count("/") == 1)
     registered = _link(f"{version.name} version {version.version}", None if pages is None else pages.version(version))
     lines = [
         " · ".join(_ways(ended, pages, prefect)),
         "",
-        f"{WINNER}: {_run(pages, winner.name, winner.run_id)}, {_score(best, selection.metric)}; on the test rows "
+        f"{WINNER}: {_run(pages, winner.name, winner.run_id)}, {score}; on the test rows "
         f"{tested}. Registered as {registered}.",
         "",
         _margin(ended),
@@ -73,15 +78,28 @@ def summary(ended: Ended, pages: MlflowPages | None, prefect: str | None = None)
     return "\n".join(lines) + "\n"
 
 
+def with_decision(described: str, reason: str, page: str | None) -> str:
+    """Return a summary that says, right below its links, what a retraining decided, in place of an earlier decision.
+
+    Parameters
+    ----------
+    page : str or None
+        Address of what the decision stands on, if there is such a page.
+    """
+    links, *rest = [part for part in described.split("\n\n") if not part.startswith(DECIDED)]
+    more = "" if page is None else f" ({_link('how it was decided', page)})"
+    return "\n\n".join((links, f"{DECIDED} {_plain(reason)}{more}.", *rest))
+
+
 def _ways(ended: Ended, pages: MlflowPages | None, prefect: str | None) -> Iterator[str]:
-    run, metric = ended.run.run_id, ended.selection.metric
+    run, goal = ended.run.run_id, ended.searched.goal
     if pages is None:
         yield f"In MLflow, of `{ended.run.tracking.uri}`: run `{run}`"
     else:
         if ended.report is not None:
             yield _link("Report", pages.artifact(run, ended.report))
-        trials = pages.trials(run, metric, ascending=not ended.goal_maximised)
-        best = [member.run_id for one in ended.selection.ranked for member in one.members][:COMPARED]
+        trials = pages.trials(run, goal.metric, ascending=not goal.maximise)
+        best = [member.run_id for one in ended.searched.ranked for member in one.members][:COMPARED]
         yield _link("Charts of the trials", pages.view(ended.view))
         yield _link("Trials, the best first", trials)
         yield _link(f"The best {len(best)} compared", pages.compared(best))
@@ -93,11 +111,11 @@ def _ways(ended: Ended, pages: MlflowPages | None, prefect: str | None) -> Itera
 
 def _margin(ended: Ended) -> str:
     """Say by how much it won, over the next and over the middle of the field."""
-    metric, ranked = ended.selection.metric, ended.selection.ranked
+    metric, ranked = ended.metric, ended.searched.ranked
     scores = [one.metrics[metric] for one in ranked if one.pruned_at is None]
     if len(scores) == 1:
         return f"No other was trained to its end: there is no {metric} to compare with."
-    sign = 1 if ended.goal_maximised else -1
+    sign = 1 if ended.searched.goal.maximise else -1
     after, middle = (sign * (scores[0] - scores[place]) for place in (1, len(scores) // 2))
     ahead = f"{after:.4g} ahead of" if after else "level with"
     return (
@@ -107,7 +125,7 @@ def _margin(ended: Ended) -> str:
 
 
 def _leaderboard(ended: Ended, pages: MlflowPages | None) -> Iterator[str]:
-    metric, ranked = ended.selection.metric, ended.selection.ranked
+    metric, ranked = ended.metric, ended.searched.ranked
     several = len(ranked[0].members) > 1
     yield f"| rank | {'configuration' if several else 'trial'} | {metric} | val/loss |"
     yield "|---:|---|---:|---:|"
@@ -118,23 +136,24 @@ def _leaderboard(ended: Ended, pages: MlflowPages | None) -> Iterator[str]:
 
 
 def _told(ended: Ended) -> Iterator[str]:
-    rows, selection = ended.dataset.rows, ended.selection
-    pruned = sum(one.pruned_at is not None for one in (*selection.ranked, *selection.diverged))
+    found, outcome = ended.searched, ended.outcome
+    rows, facts = found.dataset.rows, found.facts
+    pruned = sum(one.pruned_at is not None for one in (*found.ranked, *found.diverged))
     counts = [
-        f"{ended.outcome.trials:,} trials",
-        f"{ended.outcome.trained:,} of them trained by this run",
+        f"{outcome.trials:,} trials",
+        f"{outcome.trained:,} of them trained by this run",
         *([f"{pruned:,} pruned"] if pruned else []),
-        *([f"{len(selection.diverged):,} diverged"] if selection.diverged else []),
-        *([f"{len(ended.outcome.failed):,} failed"] if ended.outcome.failed else []),
+        *([f"{len(found.diverged):,} diverged"] if found.diverged else []),
+        *([f"{len(outcome.failed):,} failed"] if outcome.failed else []),
     ]
     yield (
-        f"{', '.join(counts)}: {_plain(ended.space)} on {_plain(ended.dataset.reference.name)}, "
+        f"{', '.join(counts)}: {_plain(facts.space)} on {_plain(facts.dataset.name)}, "
         f"{rows['train']:,} rows to train on, {rows['validation']:,} to validate and {rows['test']:,} to test."
     )
-    workers = len({stack.worker for stack in ended.outcome.stacks})
+    workers = len({stack.worker for stack in outcome.stacks})
     if workers:
-        training = sum(stack.training_seconds for stack in ended.outcome.stacks)
-        took = readable_seconds(sum(ended.seconds.values()))
+        training = sum(stack.training_seconds for stack in outcome.stacks)
+        took = readable_seconds(sum(facts.seconds.values()))
         yield f"It took {took}, with {training:.1f} s of training on {workers} worker{'s' * (workers > 1)}."
 
 

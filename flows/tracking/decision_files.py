@@ -1,5 +1,7 @@
 """A decision on the run of the search that led to it."""
 
+from dataclasses import dataclass
+
 from mlflow.entities import Metric, RunTag
 
 from flows.retraining.decision_report import DecisionReport, as_json, page
@@ -8,6 +10,7 @@ from flows.tracking.search_runs import SearchRun
 
 DECISION_FILE = "promotion/decision.json"
 DECISION_PAGE = "promotion/decision.html"
+KEPT = "kept"
 
 
 def log_decision(run: SearchRun, report: DecisionReport) -> None:
@@ -31,3 +34,32 @@ def log_decision(run: SearchRun, report: DecisionReport) -> None:
             RunTag(tags.PROMOTION_REASON, report.decision.reason[:5000]),
         ],
     )
+
+
+def log_kept(run: SearchRun, reason: str) -> None:
+    """Log as tags that the champion itself won the search, so that there was nothing to decide."""
+    decided = [RunTag(tags.PROMOTION, KEPT), RunTag(tags.PROMOTION_REASON, reason[:5000])]
+    run.tracking.client().log_batch(run.run_id, tags=decided)
+
+
+@dataclass(frozen=True)
+class Decided:
+    """The latest decision about the winner of a search.
+
+    Attributes
+    ----------
+    page : str or None
+        The artifact of the run that shows what it stands on, if anything was measured for it.
+    """
+
+    reason: str
+    page: str | None
+
+
+def read_decided(run: SearchRun) -> Decided | None:
+    """Return what was decided about the winner of a search, None if no retraining searched."""
+    found = run.tracking.client().get_run(run.run_id).data.tags
+    if tags.PROMOTION not in found:
+        return None
+    # Of an earlier decision there may be a page all the same.
+    return Decided(found[tags.PROMOTION_REASON], None if found[tags.PROMOTION] == KEPT else DECISION_PAGE)

@@ -222,6 +222,9 @@ def test_a_decision_is_written_on_the_version_and_on_the_search_and_emitted(
     assert version.tags[tags.PROMOTION_OVER] == "1"
     assert "| champion before | version 1 |" in version.description
     [search, _] = searches(champion, MODEL)
+    described = search.data.tags[tags.DESCRIPTION]
+    assert "\n\n**The retraining** refused: " in described
+    assert f"/runs/{search.info.run_id}/artifacts/promotion/decision.html))." in described
     files = champion.client().download_artifacts(search.info.run_id, "promotion")
     page = (Path(files) / "decision.html").read_text()
     assert "<svg" in page
@@ -398,6 +401,8 @@ def test_data_that_goes_back_to_what_the_champion_was_trained_on_leaves_it_as_it
 
     assert state.name == "Refused"
     assert "is the champion itself" in (state.message or "")
+    said = champion.client().get_run(state.result().train.run.run_id).data.tags[tags.DESCRIPTION]
+    assert "**The retraining** kept: the winner of the search is the champion itself, which stands." in said
     assert version_by_alias(champion, MODEL, CHAMPION) == first
     assert champion.client().get_model_version(MODEL, str(first.version)).tags == before
     assert run("good.yaml", warm_start=False).name == "Unchanged"

@@ -9,45 +9,50 @@ from prefect.client.schemas.sorting import FlowRunSort
 from flows.compute.stack_training import StackOutcome
 from flows.data.store import Dataset
 from flows.pages.links import MLFLOW_PAGES
-from flows.pages.publish import publish_search
+from flows.pages.publish import publish_decision, publish_search
 from flows.pages.trial_charts import TAG, view_key
-from flows.ranking import Candidate, Selection
+from flows.ranking import Candidate
+from flows.report.searched import Searched, SearchFacts, members_of
 from flows.search import SearchOutcome
 from flows.tracking import tags
+from flows.tracking.decision_files import log_kept
 from flows.tracking.registry import RegisteredVersion
 from flows.tracking.search_runs import SearchRun, find_run
 from flows.tracking.store import Tracking
 from tests.flows.conftest import winner_on
 
+TEST = {"test/accuracy": 0.9}
 
-@flow(name="publishing", flow_run_name="publishing")
-def publishing(run: SearchRun, dataset: Dataset, selection: Selection, has_report: bool = False) -> None:
-    stack = StackOutcome(name="s", worker="w", trials=1, seconds=1.0, training_seconds=0.5, peak_bytes=1)
-    publish_search(
-        run,
-        dataset,
-        "space.yaml",
-        SearchOutcome(trials=1, trained=1, stacks=(stack,)),
-        selection,
-        RegisteredVersion(name="wine", version=1),
-        {"search": 1.0},
-        has_report=has_report,
-    )
+
+def publish(searched: Searched, has_report: bool = False) -> None:
+    @flow(name="publishing", flow_run_name="publishing")
+    def publishing() -> None:
+        outcome = SearchOutcome(trials=1, trained=1, stacks=searched.facts.stacks)
+        publish_search(searched, outcome, TEST, has_report=has_report)
+
+    publishing()
 
 
 @pytest.fixture
-def searched(wine: Dataset, tracking: Tracking) -> tuple[SearchRun, Selection]:
-    """A search of one trial, and that it won."""
+def searched(wine: Dataset, tracking: Tracking) -> Searched:
+    """A search of one trial, which won."""
     winner = winner_on(wine, tracking)
-    parent = tracking.client().get_run(winner.run_id).data.tags[tags.PARENT]
-    selection = Selection(
-        metric="val/accuracy",
-        ranked=(Candidate(winner.name, "key", (winner,)),),
-        diverged=(),
-        winner=winner,
-        test={"test/accuracy": 0.9},
+    run = SearchRun(tracking=tracking, run_id=tracking.client().get_run(winner.run_id).data.tags[tags.PARENT])
+    ranked = (Candidate(winner.name, "key", (winner,)),)
+    facts = SearchFacts(
+        space="space.yaml",
+        dataset=wine.reference,
+        ranked=members_of(ranked),
+        winner=winner.key,
+        registered=RegisteredVersion(name="wine", version=1),
+        stacks=(StackOutcome(name="s", worker="w", trials=1, seconds=1.0, training_seconds=0.5, peak_bytes=1),),
+        seconds={"search": 1.0},
     )
-    return SearchRun(tracking=tracking, run_id=parent), selection
+    return Searched(run, facts, wine, (), ranked, (), winner)
+
+
+def described(run: SearchRun) -> str:
+    return run.tracking.client().get_run(run.run_id).data.tags[tags.DESCRIPTION]
 
 
 def artifacts() -> dict[str, Any]:
@@ -60,54 +65,63 @@ def artifacts() -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("prefect_server")
-def test_both_pages_of_a_search_lead_to_each_other(
-    wine: Dataset, searched: tuple[SearchRun, Selection], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run, selection = searched
+def test_both_pages_of_a_search_lead_to_each_other(searched: Searched, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(MLFLOW_PAGES, "http://mlflow:5000")
+    run, experiment_id = searched.run, searched.run.tracking.experiment_id
 
-    publishing(run, wine, selection)
+    publish(searched)
 
-    found = run.tracking.client().get_run(run.run_id)
-    said = found.data.tags[tags.DESCRIPTION]
+    said = described(run)
     assert "**Winner**: [" in said
-    assert f"](#/experiments/{run.tracking.experiment_id}/runs/{selection.winner.run_id})" in said
+    assert f"](#/experiments/{experiment_id}/runs/{searched.winner.run_id})" in said
     assert "/runs/flow-run/" in said
-    experiment = run.tracking.client().get_experiment(run.tracking.experiment_id)
+    experiment = run.tracking.client().get_experiment(experiment_id)
     assert f"{TAG}{view_key(run)}" in experiment.tags
     assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
     shown = artifacts()
     assert shown.keys() == {"summary", "mlflow-run", "mlflow-charts", "winner", "model-version"}
-    assert f"http://mlflow:5000/#/experiments/{run.tracking.experiment_id}/runs/{run.run_id}" in shown["mlflow-run"]
+    assert f"http://mlflow:5000/#/experiments/{experiment_id}/runs/{run.run_id}" in shown["mlflow-run"]
 
 
 @pytest.mark.usefixtures("prefect_server")
-def test_a_report_is_linked_from_both(
-    wine: Dataset, searched: tuple[SearchRun, Selection], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run, selection = searched
+def test_a_report_is_linked_from_both(searched: Searched, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(MLFLOW_PAGES, "http://mlflow:5000")
+    run = searched.run
 
-    publishing(run, wine, selection, has_report=True)
+    publish(searched, has_report=True)
 
-    said = run.tracking.client().get_run(run.run_id).data.tags[tags.DESCRIPTION]
-    assert (
-        f"[Report](#/experiments/{run.tracking.experiment_id}/runs/{run.run_id}/artifacts/report/report.html)" in said
-    )
+    page = f"#/experiments/{run.tracking.experiment_id}/runs/{run.run_id}/artifacts/report/report.html"
+    assert f"[Report]({page})" in described(run)
     assert f"/runs/{run.run_id}/artifacts/report/report.html)" in artifacts()["summary"]
 
 
 @pytest.mark.usefixtures("prefect_server")
-def test_a_description_that_a_person_wrote_stays_and_a_store_in_a_file_has_no_links(
-    wine: Dataset, searched: tuple[SearchRun, Selection]
-) -> None:
-    run, selection = searched
+def test_a_description_that_a_person_wrote_stays_and_a_store_in_a_file_has_no_links(searched: Searched) -> None:
+    run = searched.run
     run.tracking.client().set_tag(run.run_id, tags.DESCRIPTION, "Ours: the one for the paper")
 
-    publishing(run, wine, selection)
+    publish(searched)
+    log_kept(run, "kept: the champion stands")
+    publish_decision(run)
 
-    assert run.tracking.client().get_run(run.run_id).data.tags[tags.DESCRIPTION] == "Ours: the one for the paper"
+    assert described(run) == "Ours: the one for the paper"
     shown = artifacts()
     assert shown.keys() == {"summary"}
     assert "](" not in shown["summary"]
-    assert find_run(run.tracking, tags.OUTCOME, "trained") == selection.winner.run_id
+    assert find_run(run.tracking, tags.OUTCOME, "trained") == searched.winner.run_id
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_what_a_retraining_decided_is_in_the_description_and_stays_when_the_search_is_run_again(
+    searched: Searched,
+) -> None:
+    run = searched.run
+    publish(searched)
+    log_kept(run, "kept: the champion stands")
+
+    publish_decision(run)
+
+    assert "\n\n**The retraining** kept: the champion stands.\n\n**Winner**" in described(run)
+    publish(searched, has_report=True)
+    assert described(run).count("**The retraining** kept") == 1
+    assert described(run).startswith("[Report](")

@@ -3,7 +3,8 @@ from dataclasses import replace
 from flows.compute.stack_training import StackOutcome
 from flows.data.store import Dataset
 from flows.pages.links import MlflowPages
-from flows.pages.summary import Ended, summary
+from flows.pages.summary import Ended, summary, with_decision
+from flows.report.searched import Searched, SearchFacts, members_of
 from flows.search import SearchOutcome
 from flows.tracking.registry import RegisteredVersion
 from flows.tracking.search_runs import SearchRun
@@ -13,22 +14,28 @@ from tests.flows.terminal.test_leaderboard import record, selected
 PAGES = MlflowPages("http://mlflow/", "7")
 
 
+RUN = SearchRun(tracking=Tracking(uri="sqlite:////x/mlflow.db", experiment_id="7", experiment="wine"), run_id="parent")
+
+
 def ended(dataset: Dataset) -> Ended:
     records = [record(place, accuracy) for place, accuracy in enumerate((0.98, 0.97, 0.9, 0.5))]
+    selection = selected(records)
     stack = StackOutcome(
         name="stack-0", worker="tcp://a", trials=4, seconds=3.0, training_seconds=2.0, peak_bytes=2**28, diverged=1
     )
-    return Ended(
-        run=SearchRun(
-            tracking=Tracking(uri="sqlite:////x/mlflow.db", experiment_id="7", experiment="wine"), run_id="parent"
-        ),
-        dataset=dataset,
+    facts = SearchFacts(
         space="my_space.yaml",
-        outcome=SearchOutcome(trials=5, trained=4, stacks=(stack,)),
-        selection=selected(records),
+        dataset=dataset.reference,
+        ranked=members_of(selection.ranked),
+        winner=selection.winner.key,
         registered=RegisteredVersion(name="wine", version=3),
+        stacks=(stack,),
         seconds={"search": 70.0, "select": 2.0},
-        goal_maximised=True,
+    )
+    return Ended(
+        searched=Searched(RUN, facts, dataset, (), selection.ranked, selection.diverged, selection.winner),
+        outcome=SearchOutcome(trials=5, trained=4, stacks=(stack,)),
+        test=selection.test,
         view="trials-parent",
     )
 
@@ -65,8 +72,19 @@ def test_where_nobody_knows_mlflows_address_it_names_store_and_run(wine: Dataset
 
 def test_a_name_cannot_break_the_table(wine: Dataset) -> None:
     given = ended(wine)
-    odd = replace(given.selection.ranked[1], members=(replace(given.selection.ranked[1].members[0]),), name="a|b[c]_d")
-    ranked = (given.selection.ranked[0], odd)
-    said = summary(replace(given, selection=given.selection.model_copy(update={"ranked": ranked})), PAGES)
+    first, second, *_ = given.searched.ranked
+    odd = replace(second, name="a|b[c]_d")
+    said = summary(replace(given, searched=replace(given.searched, ranked=(first, odd))), PAGES)
 
     assert r"[a\|b\[c\]\_d](" in said
+
+
+def test_what_was_decided_stands_below_the_links_and_takes_the_place_of_what_was_decided_before(wine: Dataset) -> None:
+    said = summary(ended(wine), PAGES)
+    refused = with_decision(said, "refused: no gain", None)
+
+    promoted = with_decision(refused, "promoted: the first champion", "#/decision.html")
+
+    links, decided, rest = promoted.split("\n\n", 2)
+    assert decided == "**The retraining** promoted: the first champion ([how it was decided](#/decision.html))."
+    assert f"{links}\n\n{rest}" == said
