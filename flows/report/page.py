@@ -78,6 +78,11 @@ def paragraph(text: str, kind: str = "") -> str:
     return f"<p{f' class={kind}' if kind else ''}>{escape(text)}</p>"
 
 
+def folded(title: str, content: str) -> str:
+    """Return HTML that is seen after a click on its title."""
+    return f"<details><summary>{escape(title)}</summary>{content}</details>"
+
+
 def pictures(shown: Iterable[tuple[str, str]], kind: str = "") -> str:
     """Return pictures, each given by its address and what stands below it."""
     each = "".join(

@@ -24,7 +24,7 @@ from flows.report.hyperparameters import (
     varying,
 )
 from flows.report.leads import Leads
-from flows.report.page import Part, Section, paragraph, pictures, table
+from flows.report.page import Part, Section, folded, paragraph, pictures, table
 from flows.report.pictures import grey_image, image_shape, signed_image
 from flows.report.searched import Searched, has_drift_page
 from flows.report.tested import (
@@ -40,6 +40,8 @@ from flows.report.tested import (
 from flows.tracking import tags
 
 LEADERBOARD = 50
+LEADERBOARD_OPEN = 10
+"""Rows of it that are seen before a click."""
 MOST_MISTAKES = 24
 MOST_WRONG_ROWS = 10
 MOST_COLUMNS = 12
@@ -103,9 +105,15 @@ def leaderboard_section(searched: Searched) -> Section:
                 f"the last epoch.{lost}"
             ),
             *([paragraph(f"All of them: {common}.", "quiet")] if common else []),
-            table(head, (row(place) for place in range(count)), winner=True),
+            table(head, (row(place) for place in range(min(count, LEADERBOARD_OPEN))), winner=True),
+            *_folded_rows(head, [row(place) for place in range(LEADERBOARD_OPEN, count)]),
         ],
     )
+
+
+def _folded_rows(head: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
+    if rows:
+        yield folded(f"{len(rows)} more", table(head, rows))
 
 
 def _common(searched: Searched, names: Sequence[str]) -> str:

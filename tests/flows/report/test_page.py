@@ -99,6 +99,11 @@ def test_of_five_thousand_trials_the_first_screen_is_drawn_and_the_rest_waits(
     page.wait_for_function("document.documentElement.dataset.drawn", timeout=PATIENCE)
 
     expect(page.get_by_role("cell", name="Which won?")).to_be_in_viewport()
+    # Ten rows of the leaderboard, and the others at a click.
+    leaderboard = page.locator("#leaderboard")
+    assert leaderboard.get_by_role("row").filter(visible=True).count() == 11
+    leaderboard.get_by_text("40 more").click()
+    assert leaderboard.get_by_role("row").filter(visible=True).count() == 11 + 41
     drawn, charts = page.locator(".chart.js-plotly-plot").count(), page.locator(".chart").count()
     assert 0 <= drawn < charts / 2
     assert faults == []

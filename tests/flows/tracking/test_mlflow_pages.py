@@ -120,8 +120,10 @@ def test_the_report_of_a_search_is_shown_inside_mlflows_page(
     report = mlflow_page.frame_locator("iframe")
     expect(report.get_by_role("heading").first).to_be_visible(timeout=PATIENCE)
     expect(report.get_by_text(search_pages.report.selection.winner.name).first).to_be_attached(timeout=PATIENCE)
-    expect(report.locator(".chart.js-plotly-plot .main-svg").first).to_be_attached(timeout=PATIENCE)
     picture(mlflow_page, tmp_path, "mlflow-report")
+    report.locator(".chart").first.scroll_into_view_if_needed()
+    expect(report.locator(".chart.js-plotly-plot .main-svg").first).to_be_attached(timeout=PATIENCE)
+    picture(mlflow_page, tmp_path, "mlflow-report-chart")
 
 
 def test_the_page_of_the_registered_version_leads_to_its_trial(
