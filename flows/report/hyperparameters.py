@@ -6,9 +6,11 @@ configuration is predicted by the trees that were grown without it, so what coun
 were not seen, and an R2 says how much the forest knows at all.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import median
 from typing import Any, cast
 
 import numpy as np
@@ -30,8 +32,9 @@ FORESTS = 3
 TREES = 60
 SHUFFLES = 10
 MOST_VALUES = 12
-"""Of a hyperparameter with more values, its range is cut into bins of as many configurations each."""
+"""Of a hyperparameter with more values, or whose most values come once, its range is cut into bins."""
 BINS = 6
+"""Of as many configurations each; a value that alone has as many stays alone, as 0 does that switches something off."""
 
 
 @dataclass(frozen=True)
@@ -209,22 +212,32 @@ def scores_by_value(
 
 def _groups(candidates: Sequence[Candidate], name: str) -> tuple[Callable[[Candidate], str], list[str]]:
     """Return what a configuration counts as, and all there is, in order."""
-    values: list[Any] = sorted({value_of(one, name) for one in candidates})
-    if name in NAMES or len(values) <= MOST_VALUES:
+    counts = Counter(value_of(one, name) for one in candidates)
+    values: list[Any] = sorted(counts)
+    scattered = len(values) > MOST_VALUES or (len(values) > BINS and median(counts.values()) < 2)
+    if name in NAMES or not scattered:
         if name == "hidden":
             values.sort(key=lambda text: [] if text == "linear" else [int(width) for width in text.split("-")])
         if len(values) > 2 * MOST_VALUES:
             return _by_layers(candidates)
         return (lambda one: shown(value_of(one, name))), [shown(value) for value in values]
+    return _binned(candidates, name, [value for value in values if counts[value] * BINS > max(len(candidates), BINS)])
+
+
+def _binned(
+    candidates: Sequence[Candidate], name: str, alone: Sequence[float]
+) -> tuple[Callable[[Candidate], str], list[str]]:
     every = np.array([cast(float, value_of(one, name)) for one in candidates])
-    edges = np.unique(np.quantile(every, np.linspace(0, 1, BINS + 1)))
-    labels = [f"{low:.3g} to {high:.3g}" for low, high in pairwise(edges)]
+    edges = np.unique(np.quantile(every[~np.isin(every, alone)], np.linspace(0, 1, BINS + 1)))
+    bins = [(low, f"{low:.3g} to {high:.3g}") for low, high in pairwise(edges)]
 
     def bin_of(one: Candidate) -> str:
-        place = int(np.searchsorted(edges, cast(float, value_of(one, name)), side="right")) - 1
-        return labels[min(place, len(labels) - 1)]
+        value = cast(float, value_of(one, name))
+        if value in alone:
+            return shown(value)
+        return bins[min(int(np.searchsorted(edges, value, side="right")) - 1, len(bins) - 1)][1]
 
-    return bin_of, labels
+    return bin_of, [label for _, label in sorted([*bins, *((value, shown(value)) for value in alone)])]
 
 
 def _by_layers(candidates: Sequence[Candidate]) -> tuple[Callable[[Candidate], str], list[str]]:

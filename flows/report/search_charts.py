@@ -310,6 +310,7 @@ def watched_charts(watched: Curve) -> list[Chart]:
     }
     for quantity in sorted({name.rpartition("/")[2] for name in watched.values}):
         title, unit = titles.get(quantity, (quantity, quantity))
+        layers = [name for name in sorted(watched.values) if name.endswith(f"/{quantity}")]
         traces = [
             line(
                 watched.epochs,
@@ -318,9 +319,15 @@ def watched_charts(watched: Curve) -> list[Chart]:
                 SERIES[place % len(SERIES)],
                 dash=DASHES[place % len(DASHES)],
             )
-            for place, name in enumerate(one for one in sorted(watched.values) if one.endswith(f"/{quantity}"))
+            for place, name in enumerate(layers)
         ]
-        charts.append(chart(traces, title, "epoch", unit, height=340, xaxis=epoch_axis(watched.epochs[-1])))
+        shares: dict[str, Any] = {}
+        if quantity == "dead_share":
+            # None at all would be drawn between -1 and 1.
+            some = any(np.any(watched.values[name]) for name in layers)
+            shares = {"rangemode": "tozero"} if some else {"range": [0, 1]}
+        epochs = epoch_axis(watched.epochs[-1])
+        charts.append(chart(traces, title, "epoch", unit, height=340, xaxis=epochs, yaxis=shares, showlegend=True))
     return charts
 
 

@@ -41,7 +41,8 @@ from flows.tracking import tags
 
 LEADERBOARD = 50
 LEADERBOARD_OPEN = 10
-"""Rows of it that are seen before a click."""
+"""Rows of it that are seen before a click, if there are many more."""
+LEADERBOARD_FEW = 15
 MOST_MISTAKES = 24
 MOST_WRONG_ROWS = 10
 MOST_COLUMNS = 12
@@ -68,6 +69,7 @@ def leaderboard_section(searched: Searched) -> Section:
         *sorted(name for name in searched.best.metrics if name.startswith(("val/", "train/")) and name != goal.metric),
     ]
     several, pruned = searched.has_members, _some_pruned(searched)
+    warm = any(one.members[0].start for one in searched.ranked)
 
     def row(place: int) -> list[object]:
         one = searched.ranked[place]
@@ -76,6 +78,7 @@ def leaderboard_section(searched: Searched) -> Section:
         return [
             place + 1,
             *(shown(value_of(one, name)) for name in names),
+            *([one.members[0].start] if warm else []),
             *measured[:1],
             *deviation,
             *measured[1:],
@@ -85,13 +88,14 @@ def leaderboard_section(searched: Searched) -> Section:
     head = [
         "rank",
         *names,
+        *(["began with"] if warm else []),
         metrics[0],
         *([f"{goal.metric} deviation"] if several else []),
         *metrics[1:],
         *(["epochs"] if pruned else []),
     ]
     count = min(LEADERBOARD, len(searched.ranked))
-    total = len(searched.ranked)
+    total, open_rows = len(searched.ranked), count if count <= LEADERBOARD_FEW else LEADERBOARD_OPEN
     of = f"The best {count} of {total:,} configurations" if count < total else f"All {total:,} configurations"
     each = f", each the mean of its {len(searched.best.members)} trials" if several else ""
     lost = f" {len(searched.diverged):,} more diverged and have no rank." if searched.diverged else ""
@@ -105,8 +109,8 @@ def leaderboard_section(searched: Searched) -> Section:
                 f"the last epoch.{lost}"
             ),
             *([paragraph(f"All of them: {common}.", "quiet")] if common else []),
-            table(head, (row(place) for place in range(min(count, LEADERBOARD_OPEN))), winner=True),
-            *_folded_rows(head, [row(place) for place in range(LEADERBOARD_OPEN, count)]),
+            table(head, (row(place) for place in range(open_rows)), winner=True),
+            *_folded_rows(head, [row(place) for place in range(open_rows, count)]),
         ],
     )
 

@@ -58,6 +58,8 @@ class TrialRecord:
         The epoch after which a stop rule ended it.
     stack : str
         The stack that it was trained in, at last.
+    start : str
+        The registered version whose weights it began with; empty for weights of its own.
     """
 
     key: str
@@ -68,6 +70,7 @@ class TrialRecord:
     diverged_at: int | None
     pruned_at: int | None = None
     stack: str = ""
+    start: str = ""
 
     @property
     def epochs_trained(self) -> int:
@@ -229,6 +232,7 @@ def trial_record(trial: Run) -> TrialRecord:
         diverged_at=int(diverged_at) if diverged_at else None,
         pruned_at=int(pruned_at) if pruned_at else None,
         stack=trial.data.tags.get(tags.STACK, ""),
+        start=trial.data.tags.get(tags.WARM_START, ""),
     )
 
 

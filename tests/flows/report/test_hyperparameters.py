@@ -94,3 +94,20 @@ def test_many_values_share_bins_that_hold_every_configuration() -> None:
     assert len(bins) == BINS
     assert sum(one.count for one in bins) == 120
     assert varying(candidates) == ["hidden", "learning_rate", "seed"]
+
+
+def test_a_value_that_many_have_stands_beside_the_bins_of_those_that_one_has() -> None:
+    momenta = [0.0] * 8 + [0.9 + 0.005 * place for place in range(10)]
+    candidates = [candidate(0.5 + momentum / 10, momentum=momentum) for momentum in momenta]
+
+    scores = scores_by_value(candidates, [], "momentum", ACCURACY)
+
+    assert [one.value for one in scores] == ["0", *(one.value for one in scores[1:])]
+    assert [one.count for one in scores] == [8, 2, 1, 2, 1, 2, 2]
+    assert scores[1].value == "0.9 to 0.907"
+
+
+def test_few_values_stand_each_alone_even_where_one_configuration_has_each() -> None:
+    candidates = [candidate(0.5, learning_rate=rate) for rate in (0.1, 0.2, 0.3)]
+
+    assert [one.value for one in scores_by_value(candidates, [], "learning_rate", ACCURACY)] == ["0.1", "0.2", "0.3"]

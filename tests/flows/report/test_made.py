@@ -211,3 +211,14 @@ def test_a_search_of_one_configuration_has_a_report_without_what_takes_two(
 def test_a_search_that_trained_nothing_itself_says_that_its_time_was_not_measured(digits_search: Searched) -> None:
     said = text_of(make_report(again(digits_search, stacks=())))
     assert "all were trained before, and their time was not measured here" in said
+
+
+def test_the_leaderboard_tells_a_trial_that_went_on_from_a_champion_from_the_others(diabetes_search: Searched) -> None:
+    assert "began with" not in text_of(make_report(diabetes_search))
+    first, *others = diabetes_search.ranked
+    warm = replace(first, members=(replace(first.members[0], start="diabetes version 3"),))
+
+    said = text_of(make_report(replace(diabetes_search, ranked=(warm, *others))))
+
+    assert "began with" in said
+    assert said.count("diabetes version 3") == 1
