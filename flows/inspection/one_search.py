@@ -7,7 +7,14 @@ from typing import NamedTuple
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from flows.inspection.searches import SearchFacts, goal_of, registered_versions, search_facts, test_metrics, trial_runs
+from flows.inspection.searches import (
+    ListedSearch,
+    goal_of,
+    registered_versions,
+    listed_search,
+    test_metrics,
+    trial_runs,
+)
 from flows.ranking import Candidate, Objective, Selection, rank
 from flows.tracking import tags
 from flows.tracking.search_runs import trial_record
@@ -16,7 +23,7 @@ from flows.tracking.trial_lookup import winner_of
 _COST = ("time/", "memory/", "epochs/")
 
 
-class SearchDetails(SearchFacts):
+class SearchDetails(ListedSearch):
     """A search with all that `backprop show` says of it.
 
     Attributes
@@ -52,7 +59,7 @@ def read_search(client: MlflowClient, run: Run) -> OpenedSearch:
     winners = {} if winner is None else {winner.info.run_id: winner}
     experiment = client.get_experiment(run.info.experiment_id).name
     models = registered_versions(client) if winners else {}
-    facts = search_facts(client, run, experiment, winners, models, trials)
+    facts = listed_search(client, run, experiment, winners, models, trials)
     own = {trial.info.run_id for trial in trials}
     finished = [trial for trial in trials if trial.info.status == "FINISHED"]
     known = [*finished, *(trial for run_id, trial in winners.items() if run_id not in own)]

@@ -60,7 +60,7 @@ class ModelVersion(BaseModel):
         return " ".join([self.name, str(self.version), *(f"@{alias}" for alias in self.aliases)])
 
 
-class SearchFacts(BaseModel):
+class ListedSearch(BaseModel):
     """A search as a list shows it.
 
     Attributes
@@ -106,7 +106,7 @@ class SearchFacts(BaseModel):
         return None if self.metric is None else self.test.get(self.metric.replace("val/", _TEST, 1))
 
 
-def list_searches(client: MlflowClient, wanted: Wanted) -> list[SearchFacts]:
+def list_searches(client: MlflowClient, wanted: Wanted) -> list[ListedSearch]:
     """Return the searches of a store, newest first.
 
     A search that finished is known from its own run, in a few calls for all of them; the trials of one that did not,
@@ -126,24 +126,36 @@ def list_searches(client: MlflowClient, wanted: Wanted) -> list[SearchFacts]:
     where = [f"tags.`{tags.SEARCH_KEY}` != ''"]
     if wanted.status is not None:
         where.append(f"attributes.status = '{wanted.status}'")
-    if wanted.dataset is not None:
-        quote = '"' if "'" in wanted.dataset else "'"
-        where.append(f"tags.`{tags.DATASET}` = {quote}{wanted.dataset}{quote}")
-    newest = ["attributes.start_time DESC"]
-    found = client.search_runs(within, " and ".join(where), max_results=wanted.limit, order_by=newest)
+    found = _newest(client, within, where, wanted)
     winners = _runs(client, [run.data.tags[tags.WINNER_RUN] for run in found if tags.WINNER_RUN in run.data.tags])
     models = registered_versions(client) if winners else {}
-    return [search_facts(client, run, experiments[run.info.experiment_id], winners, models) for run in found]
+    return [listed_search(client, run, experiments[run.info.experiment_id], winners, models) for run in found]
 
 
-def search_facts(
+def _newest(client: MlflowClient, within: Sequence[str], where: Sequence[str], wanted: Wanted) -> list[Run]:
+    """Return the runs of the newest searches; those of a dataset whichever version of this project named it."""
+    asked = [list(where)]
+    if wanted.dataset is not None:
+        quote = '"' if "'" in wanted.dataset else "'"
+        asked = [[*where, f"tags.`{name}` = {quote}{wanted.dataset}{quote}"] for name in tags.names(tags.DATASET)]
+    newest = ["attributes.start_time DESC"]
+    # By id: a search that was begun by an earlier version and finished by this one has both names.
+    found = {
+        run.info.run_id: run
+        for each in asked
+        for run in client.search_runs(within, " and ".join(each), max_results=wanted.limit, order_by=newest)
+    }
+    return sorted(found.values(), key=lambda run: -run.info.start_time)[: wanted.limit]
+
+
+def listed_search(
     client: MlflowClient,
     run: Run,
     experiment: str,
     winners: Mapping[str, Run],
     models: Mapping[str, tuple[ModelVersion, ...]],
     trials: Sequence[Run] | None = None,
-) -> SearchFacts:
+) -> ListedSearch:
     """Return what is known of a search.
 
     Parameters
@@ -163,7 +175,7 @@ def search_facts(
     if metric is None and trials:
         metric, best = _best_so_far(trials)
     winner = winners.get(found.get(tags.WINNER_RUN, ""))
-    return SearchFacts(
+    return ListedSearch(
         run_id=run.info.run_id,
         experiment=experiment,
         experiment_id=run.info.experiment_id,

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows.inspection.searches import SearchFacts, Wanted, list_searches
+from flows.inspection.searches import ListedSearch, Wanted, list_searches
 from flows.inspection.words import SHORT, counted, local, number
 from flows.terminal.data import print_json
 from flows.tracking.store import answering, existing_client
@@ -36,7 +36,7 @@ def run_runs(console: Console, wanted: Wanted, *, as_json: bool) -> None:
     )
 
 
-def searches_table(searches: Sequence[SearchFacts]) -> Table:
+def searches_table(searches: Sequence[ListedSearch]) -> Table:
     """Return searches as a table of 80 columns, a few lines each."""
     table = Table(title="Searches", title_justify="left", show_lines=True)
     table.add_column("run", no_wrap=True)
@@ -58,13 +58,13 @@ def searches_table(searches: Sequence[SearchFacts]) -> Table:
     return table
 
 
-def _what(search: SearchFacts) -> Iterable[str]:
+def _what(search: ListedSearch) -> Iterable[str]:
     yield f"{search.space} on {search.dataset}"
     if search.experiment != search.dataset:
         yield f"in {search.experiment}"
 
 
-def _reached(search: SearchFacts) -> Iterable[str]:
+def _reached(search: ListedSearch) -> Iterable[str]:
     if search.metric is None or search.best is None:
         return
     deviation = f" ± {number(search.best_deviation)}" if search.best_deviation is not None else ""
@@ -73,7 +73,7 @@ def _reached(search: SearchFacts) -> Iterable[str]:
         yield f"test {number(search.tested)}"
 
 
-def _models(search: SearchFacts) -> Iterable[str]:
+def _models(search: ListedSearch) -> Iterable[str]:
     for model in search.models:
         yield f"{model.name} {model.version}"
         yield from (f"@{alias}" for alias in model.aliases)

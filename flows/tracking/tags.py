@@ -50,6 +50,11 @@ _FORMER = {DATASET: "dataset.name", DIVERGED: "trial.diverged_at_epoch"}
 """What tags were called by earlier versions of this project, whose runs are still read."""
 
 
+def names(name: str) -> tuple[str, ...]:
+    """Return the name of a tag, and the one that it had before, if any."""
+    return (name, _FORMER[name]) if name in _FORMER else (name,)
+
+
 def read(found: Mapping[str, str], name: str) -> str | None:
     """Return the value of a tag among those of a run, under its name or the one that it had before; None without."""
-    return found.get(name, found.get(_FORMER[name]) if name in _FORMER else None)
+    return next((found[one] for one in names(name) if one in found), None)

@@ -86,6 +86,18 @@ def test_they_are_found_by_experiment_dataset_and_status(tracking: Tracking) -> 
         found(experiment="othr")
 
 
+def test_a_dataset_is_found_under_the_name_of_its_tag_in_earlier_versions(tracking: Tracking) -> None:
+    former, both, now = (search(tracking, name) for name in ("a", "b", "c"))
+    for run_id in (former, both):
+        tracking.client().set_tag(run_id, "dataset.name", "wine")
+    tracking.client().delete_tag(former, tags.DATASET)
+
+    found = list_searches(tracking.client(), Wanted(dataset="wine"))
+
+    assert [each.run_id for each in found] == [now, both, former]
+    assert [each.run_id for each in list_searches(tracking.client(), Wanted(dataset="wine", limit=1))] == [now]
+
+
 def test_a_trial_or_a_run_of_something_else_is_not_listed(looked: Looked) -> None:
     listed = list_searches(looked.client, Wanted())
 
