@@ -10,8 +10,8 @@ from mlflow.entities import Run
 from flows.inspection.searches import (
     ListedSearch,
     goal_of,
-    registered_versions,
     listed_search,
+    registered_versions,
     test_metrics,
     trial_runs,
 )

@@ -181,6 +181,7 @@ def mlflow_server(store: str) -> Iterator[Served]:
             *("mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
             *("--backend-store-uri", store, "--uvicorn-opts", "--log-level warning"),
         ),
+        tied=True,
     )
     environment = {**os.environ, MARK: mark, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with tempfile.TemporaryDirectory(prefix="backprop-") as logs, _interrupting():

@@ -126,15 +126,15 @@ def list_searches(client: MlflowClient, wanted: Wanted) -> list[ListedSearch]:
     where = [f"tags.`{tags.SEARCH_KEY}` != ''"]
     if wanted.status is not None:
         where.append(f"attributes.status = '{wanted.status}'")
-    found = _newest(client, within, where, wanted)
+    found = _newest_of(client, within, where, wanted)
     winners = _runs(client, [run.data.tags[tags.WINNER_RUN] for run in found if tags.WINNER_RUN in run.data.tags])
     models = registered_versions(client) if winners else {}
     return [listed_search(client, run, experiments[run.info.experiment_id], winners, models) for run in found]
 
 
-def _newest(client: MlflowClient, within: Sequence[str], where: Sequence[str], wanted: Wanted) -> list[Run]:
+def _newest_of(client: MlflowClient, within: list[str], where: list[str], wanted: Wanted) -> list[Run]:
     """Return the runs of the newest searches; those of a dataset whichever version of this project named it."""
-    asked = [list(where)]
+    asked = [where]
     if wanted.dataset is not None:
         quote = '"' if "'" in wanted.dataset else "'"
         asked = [[*where, f"tags.`{name}` = {quote}{wanted.dataset}{quote}"] for name in tags.names(tags.DATASET)]

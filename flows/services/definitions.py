@@ -23,15 +23,19 @@ class ServiceDefinition:
     ----------
     arguments : tuple of str
         What follows ``python -m``, with this interpreter.
+    tied : bool
+        Whether it ends with the process that started it, however that ends.
     """
 
     name: str
     arguments: tuple[str, ...]
+    tied: bool = False
 
     @property
     def command(self) -> list[str]:
         """The command line. Nothing in the working directory may be taken for a module of the program."""
-        return [sys.executable, "-P", "-m", *self.arguments]
+        tied = ("flows.services.tied",) if self.tied else ()
+        return [sys.executable, "-P", "-m", *tied, *self.arguments]
 
 
 def definitions(state: StateDirectory, record: UpRecord) -> tuple[ServiceDefinition, ...]:

@@ -24,7 +24,8 @@ class Service:
             self._process = subprocess.Popen(  # noqa: S603 - a program of this interpreter's environment
                 definition.command,
                 env=environment,
-                stdin=subprocess.DEVNULL,
+                # Never written to: it is closed by our end.
+                stdin=subprocess.PIPE if definition.tied else subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -51,6 +52,8 @@ class Service:
         """Take note of its end, so that it is no zombie."""
         self._process.wait()
         self._read.close()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
 
 
 def answers(address: str) -> bool:

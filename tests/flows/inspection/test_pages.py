@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -60,10 +61,10 @@ def below(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return psutil.Process(process.pid).children(recursive=True)
 
 
-@pytest.fixture(scope="module")
-def opened(looked: Looked, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
-    """`backprop open --json` on the search on wine, whose server the tests of this file share."""
-    log = (tmp_path_factory.mktemp("open") / "stderr").open("w+")
+@contextmanager
+def opening(looked: Looked, directory: Path) -> Iterator[Opened]:
+    """Run `backprop open --json` on the search on wine."""
+    log = (directory / "stderr").open("w+")
     process = subprocess.Popen(
         [BACKPROP, "open", looked.search, "--json"],
         cwd=looked.directory,
@@ -84,6 +85,17 @@ def opened(looked: Looked, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         process.wait(60)
     process.stdout.close()
     log.close()
+
+
+@pytest.fixture(scope="module")
+def opened(looked: Looked, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
+    """An `open` whose server the tests of this file share."""
+    with opening(looked, tmp_path_factory.mktemp("open")) as found:
+        yield found
+
+
+def runs(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
 @pytest.mark.slow
@@ -147,7 +159,19 @@ def test_after_ctrl_c_no_process_is_left_and_the_store_is_one_file(opened: Opene
     opened.process.send_signal(signal.SIGINT)
 
     assert opened.process.wait(60) == 0
-    assert not [process for process in started if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+    assert not [process for process in started if runs(process)]
     assert set(looked.directory.iterdir()) <= files
     assert not list(looked.directory.glob("mlflow.db-*"))
     assert not (looked.directory / "mlartifacts").exists()
+
+
+@pytest.mark.slow
+def test_killed_it_leaves_no_server(looked: Looked, tmp_path: Path) -> None:
+    with opening(looked, tmp_path) as opened:
+        started = below(opened.process)
+        assert len(started) > 1
+
+        opened.process.kill()
+        opened.process.wait()
+
+        assert eventually(lambda: not [process for process in started if runs(process)], "no process is left")
