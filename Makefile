@@ -27,7 +27,7 @@ down: $(VENV)/.installed  ## End what `make up` started, if it was killed or its
 	@$(BIN)/backprop down --state '$(STATE)'
 
 test: $(VENV)/.installed-dev  ## Run all tests
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.installed-dev  ## Check style and types
 	$(BIN)/ruff check .

@@ -14,7 +14,7 @@ from flows.parameters import ComputeParameters
 from flows.report.logged import REPORT_FILE, ReportOutcome, report_on
 from flows.report.searched import Searched, read_facts
 from flows.terminal.train import summary
-from flows.tracking.registry import CHALLENGER, version_by_alias
+from flows.tracking import tags
 from flows.train import TrainReport
 from flows.train import train as train_flow
 from tests.flows.commands import Forked
@@ -92,4 +92,6 @@ def test_a_report_that_cannot_be_made_fails_in_sight_and_leaves_the_search_as_it
     # What is needed to make it another time is there, and so is the model.
     assert read_facts(diabetes_search.run).winner == diabetes_search.winner.key
     registered = diabetes_search.facts.registered
-    assert version_by_alias(diabetes_search.run.tracking, registered.name, CHALLENGER) == registered
+    client = diabetes_search.run.tracking.client()
+    version = client.get_model_version(registered.name, str(registered.version))
+    assert version.tags[tags.DATASET_DIGEST] == diabetes_search.dataset.reference.digest
