@@ -16,7 +16,7 @@ import psutil
 
 from benchmarks.chaos.services import DaskScheduler, DaskWorkers, MlflowServer, PrefectServer
 
-TARGETS = ("worker", "scheduler", "flow", "mlflow")
+TARGETS = ("worker", "scheduler", "flow", "mlflow", "prefect")
 """What is killed, each as often as the others."""
 
 SPACE = """
@@ -33,6 +33,9 @@ grid:
 _TRIALS = """
 select keys.value, runs.run_uuid, runs.status from runs
 join tags as keys on keys.run_uuid = runs.run_uuid and keys.key = 'trial.key'
+"""
+_SEARCHES = """
+select runs.status from runs join tags as keys on keys.run_uuid = runs.run_uuid and keys.key = 'search.key'
 """
 _POINTS = """
 select keys.value, metrics.key, metrics.step, metrics.value from metrics
@@ -115,6 +118,10 @@ class SearchUnderTest:
             found.setdefault(key, []).append(status)
         return found
 
+    def searches(self) -> list[str]:
+        """Return the status of the run of every search."""
+        return [status for (status,) in self._read(_SEARCHES)]
+
     def running(self) -> int:
         """Return how many runs are RUNNING, the search's own included."""
         return int(self._read("select count(*) from runs where status = 'RUNNING'")[0][0])
@@ -164,10 +171,11 @@ class SearchUnderTest:
                 _kill(chance.choice(workers))
         elif target == "flow" and self._flow is not None:
             self._flow.kill()
-        elif target == "mlflow":
-            self._mlflow.kill()
+        elif target in ("mlflow", "prefect"):
+            server = self._mlflow if target == "mlflow" else self._prefect
+            server.kill()
             time.sleep(chance.uniform(0, 5))
-            self._mlflow.start()
+            server.start()
         elif target == "scheduler":
             self._scheduler.kill()
             self._mend()
@@ -197,6 +205,8 @@ def differences(disturbed: SearchUnderTest, undisturbed: SearchUnderTest) -> lis
     others = Counter(end for ends in statuses.values() for end in ends if end != "FINISHED")
     if others:
         found.append(f"runs that did not finish: {dict(others)}")
+    if (searches := disturbed.searches()) != ["FINISHED"]:
+        found.append(f"the search's own run is not one that is FINISHED: {searches}")
     if running := disturbed.running():
         found.append(f"{running} runs are RUNNING")
     curves, smooth = disturbed.curves(), undisturbed.curves()

@@ -42,6 +42,8 @@ class Exits:
         if isinstance(error, InputError):
             _show_violations(error)
             self._exit(str(error), BAD_INPUT)
+        if _is_of_prefects_server(error):
+            self._exit(f"Prefect's server does not answer any more ({error}); {self._kept}", FAILED)
         hint = "" if self._verbose else " (--verbose shows where)"
         self._exit(f"{type(error).__name__}: {' '.join(str(error).split())}{hint}", FAILED)
 
@@ -50,6 +52,12 @@ class Exits:
         errors.print(f"[red]error:[/red] {_escaped(message)}", emoji=False)
         sys.stdout.flush()
         raise typer.Exit(code)
+
+
+def _is_of_prefects_server(error: BaseException) -> bool:
+    """Tell whether a connection failed of the library by which Prefect speaks to its server, and nothing else here."""
+    httpx = sys.modules.get("httpx")
+    return httpx is not None and isinstance(error, httpx.TransportError)
 
 
 def _show_violations(error: InputError) -> None:

@@ -109,9 +109,20 @@ def search_run(
         client.set_terminated(run_id, status=status)
         fold_log(tracking.uri)
         raise
-    if client.get_run(run_id).info.status == "RUNNING":
-        client.set_terminated(run_id, status="FINISHED")
+    _end_as_finished(client, run_id)
     fold_log(tracking.uri)
+
+
+def _end_as_finished(client: MlflowClient, run_id: str) -> None:
+    """End a search's run as FINISHED; one that was finished before keeps the time of its end.
+
+    One that failed between its last trial and its end had nothing to train now, and was not set to RUNNING again.
+    """
+    found = client.get_run(run_id)
+    if tags.FAILURE in found.data.tags:
+        client.delete_tag(run_id, tags.FAILURE)
+    if found.info.status != "FINISHED":
+        client.set_terminated(run_id, status="FINISHED")
 
 
 def search_key(dataset: Dataset, space: Space, warm_start: WarmStart | None = None) -> str:

@@ -47,10 +47,14 @@ def test_what_a_search_lost_or_repeated_is_said(undisturbed: SearchUnderTest, tm
             given,
         )
         database.execute("update runs set status = 'RUNNING' where run_uuid = ?", (run,))
+        database.execute(
+            "update runs set status = 'FAILED' where run_uuid in (select run_uuid from tags where key = 'search.key')"
+        )
 
     said = "; ".join(differences(broken, undisturbed))
 
     assert "1 trials have not one FINISHED run" in said
     assert "1 runs are RUNNING" in said
     assert "1 curves differ" in said
+    assert "the search's own run is not one that is FINISHED: ['FAILED']" in said
     assert "steps [9] are there more than once, steps [7] are missing" in said

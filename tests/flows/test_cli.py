@@ -4,8 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
+import typer
 
+from flows.cli.exits import Exits
 from tests.flows.commands import Forked, error_of
 
 BACKPROP = Path(sys.executable).with_name("backprop")
@@ -96,3 +99,12 @@ def test_a_table_that_cannot_be_trained_on_is_one_line_and_leaves_nothing(tmp_pa
     told = "gaps.csv: target 'label' has 1 missing value, the first at line 9; fill it in or remove the row"
     assert error_of(refused.stderr) == f"error: {told}"
     assert not (tmp_path / "datasets").exists()
+
+
+def test_a_prefect_server_that_is_gone_is_named_with_what_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as ended, Exits(verbose=False):
+        raise httpx.ConnectError("[Errno 111] Connection refused")
+
+    assert ended.value.exit_code == 1
+    said = "Prefect's server does not answer any more ([Errno 111] Connection refused); what was finished is kept"
+    assert said in capsys.readouterr().err

@@ -92,6 +92,23 @@ def test_a_failed_search_that_is_reopened_forgets_its_failure(wine: Dataset, tra
     assert tags.FAILURE not in tracking.client().get_run(run.run_id).data.tags
 
 
+def test_a_search_that_failed_after_its_last_trial_is_finished_with_nothing_to_train(
+    wine: Dataset, tracking: Tracking
+) -> None:
+    with pytest.raises(RuntimeError), search_run(tracking, wine, "quick", SPACE):
+        raise RuntimeError("nobody could select the winner")
+
+    with search_run(tracking, wine, "quick", SPACE) as run:
+        pass
+
+    ended = tracking.client().get_run(run.run_id)
+    assert ended.info.status == "FINISHED"
+    assert tags.FAILURE not in ended.data.tags
+    with search_run(tracking, wine, "quick", SPACE):
+        pass
+    assert tracking.client().get_run(run.run_id).info.end_time == ended.info.end_time
+
+
 def test_only_the_running_trials_of_the_dead_stack_are_ended(wine: Dataset, tracking: Tracking) -> None:
     with search_run(tracking, wine, "quick", SPACE) as run:
         dead, alive, done = (start_trial(tracking, run, stack) for stack in ("dead", "alive", "dead"))
