@@ -26,7 +26,7 @@ def chaos(
     seed: Annotated[int, typer.Option(min=0, help="Draws what is killed, and when.")] = 0,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the directories, logs included.")] = False,
 ) -> None:
-    """Kill workers, scheduler, flow process and MLflow server at random; end with 1 if a search left anything else.
+    """Kill workers, scheduler, flow process, MLflow's and Prefect's server at random; end with 1 if a search differs.
 
     Whatever was killed, the same command is run again until it succeeds.
     """
