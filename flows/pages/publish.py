@@ -20,32 +20,35 @@ def publish_search(searched: Searched, outcome: SearchOutcome, test: Mapping[str
     run = searched.run
     save_view(run, axes(searched.goal, [trial.params for trial in searched.trials]))
     ended = Ended(searched, outcome, test, view_key(run), REPORT_FILE if has_report else None)
-    found = _description(run)
+    found = _tags(run)
+    described = found.get(tags.DESCRIPTION, "")
     # One that a person wrote is not replaced.
-    if not found or WINNER in found:
-        _describe(run, summary(ended, within_mlflow(run), prefect_page()))
+    if not described or WINNER in described:
+        _describe(run, found, summary(ended, within_mlflow(run), prefect_page()))
     _on_prefects_page(ended)
 
 
 def publish_decision(run: SearchRun) -> None:
     """Say in the description of a search what the retraining decided that searched."""
-    found = _description(run)
+    found = _tags(run)
+    described = found.get(tags.DESCRIPTION, "")
     # One that a person wrote stays as it is.
-    if WINNER in found:
-        _describe(run, found)
+    if WINNER in described:
+        _describe(run, found, described)
 
 
-def _describe(run: SearchRun, text: str) -> None:
-    """Give a search a description, with what a retraining decided, if one did."""
-    decided = read_decided(run)
+def _describe(run: SearchRun, found: Mapping[str, str], text: str) -> None:
+    """Give a search a description, with what a retraining decided, if the tags of its run tell of one."""
+    decided = read_decided(found)
     if decided is not None:
         page = None if decided.page is None else within_mlflow(run).artifact(run.run_id, decided.page)
         text = with_decision(text, decided.reason, page)
     run.tracking.client().set_tag(run.run_id, tags.DESCRIPTION, text)
 
 
-def _description(run: SearchRun) -> str:
-    return str(run.tracking.client().get_run(run.run_id).data.tags.get(tags.DESCRIPTION, ""))
+def _tags(run: SearchRun) -> Mapping[str, str]:
+    found: Mapping[str, str] = run.tracking.client().get_run(run.run_id).data.tags
+    return found
 
 
 def _on_prefects_page(ended: Ended) -> None:

@@ -154,7 +154,8 @@ def _told(ended: Ended) -> Iterator[str]:
     if workers:
         training = sum(stack.training_seconds for stack in outcome.stacks)
         took = readable_seconds(sum(facts.seconds.values()))
-        yield f"It took {took}, with {training:.1f} s of training on {workers} worker{'s' * (workers > 1)}."
+        on = f"{workers} worker{'s' * (workers > 1)}"
+        yield f"Search and selection took {took}, with {training:.1f} s of training on {on}."
 
 
 def _score(one: Candidate, metric: str) -> str:

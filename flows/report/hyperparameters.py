@@ -221,7 +221,7 @@ def _groups(candidates: Sequence[Candidate], name: str) -> tuple[Callable[[Candi
         if len(values) > 2 * MOST_VALUES:
             return _by_layers(candidates)
         return (lambda one: shown(value_of(one, name))), [shown(value) for value in values]
-    return _binned(candidates, name, [value for value in values if counts[value] * BINS > max(len(candidates), BINS)])
+    return _binned(candidates, name, [value for value in values if counts[value] * BINS > len(candidates)])
 
 
 def _binned(

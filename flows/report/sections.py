@@ -41,8 +41,9 @@ from flows.tracking import tags
 
 LEADERBOARD = 50
 LEADERBOARD_OPEN = 10
-"""Rows of it that are seen before a click, if there are many more."""
+"""Rows of it that are seen before a click."""
 LEADERBOARD_FEW = 15
+"""So many or fewer are all seen: a click for a handful more is not worth it."""
 MOST_MISTAKES = 24
 MOST_WRONG_ROWS = 10
 MOST_COLUMNS = 12

@@ -1,5 +1,6 @@
 """A decision on the run of the search that led to it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mlflow.entities import Metric, RunTag
@@ -56,9 +57,8 @@ class Decided:
     page: str | None
 
 
-def read_decided(run: SearchRun) -> Decided | None:
-    """Return what was decided about the winner of a search, None if no retraining searched."""
-    found = run.tracking.client().get_run(run.run_id).data.tags
+def read_decided(found: Mapping[str, str]) -> Decided | None:
+    """Return what was decided about the winner of a search by the tags of its run, None if no retraining searched."""
     if tags.PROMOTION not in found:
         return None
     # Of an earlier decision there may be a page all the same.

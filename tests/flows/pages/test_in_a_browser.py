@@ -34,6 +34,12 @@ def prefect_page(page: Page) -> Iterator[Page]:
         yield page
 
 
+def open_search(page: Page, pages: SearchPages, tab: str = "") -> None:
+    """Open MLflow's page of the search."""
+    run = pages.report.run
+    page.goto(f"{pages.mlflow}/#/experiments/{run.tracking.experiment_id}/runs/{run.run_id}{tab}")
+
+
 def follow(page: Page, pages: SearchPages, link: str) -> None:
     """Go where a link of a description leads; MLflow would open it in another tab."""
     found = page.get_by_role("link", name=link, exact=True)
@@ -45,9 +51,9 @@ def follow(page: Page, pages: SearchPages, link: str) -> None:
 def test_the_page_of_a_search_says_who_won_and_leads_on(
     search_pages: SearchPages, mlflow_page: Page, tmp_path: Path
 ) -> None:
-    selection, experiment = search_pages.report.selection, search_pages.report.run.tracking.experiment_id
+    selection = search_pages.report.selection
 
-    mlflow_page.goto(f"{search_pages.mlflow}/#/experiments/{experiment}/runs/{search_pages.report.run.run_id}")
+    open_search(mlflow_page, search_pages)
 
     expect(mlflow_page.get_by_text("Winner", exact=True)).to_be_visible(timeout=PATIENCE)
     expect(mlflow_page.get_by_text(f"test/accuracy {selection.test['test/accuracy']:.4g}").first).to_be_visible()
@@ -63,9 +69,7 @@ def test_the_page_of_a_search_says_who_won_and_leads_on(
     follow(mlflow_page, search_pages, "Trials, the best first")
     expect(mlflow_page.get_by_text(f"{TRIALS} matching runs")).to_be_visible(timeout=PATIENCE)
 
-    mlflow_page.goto(
-        f"{search_pages.mlflow}/#/experiments/{experiment}/runs/{search_pages.report.run.run_id}/system-metrics"
-    )
+    open_search(mlflow_page, search_pages, "/system-metrics")
     expect(mlflow_page.get_by_text("worker-0").first).to_be_visible(timeout=PATIENCE)
     expect(mlflow_page.get_by_text("system/worker-1/memory_megabytes").first).to_be_attached(timeout=PATIENCE)
 
@@ -73,8 +77,7 @@ def test_the_page_of_a_search_says_who_won_and_leads_on(
 def test_the_charts_of_a_search_are_there_with_nothing_to_click(
     search_pages: SearchPages, mlflow_page: Page, tmp_path: Path
 ) -> None:
-    experiment = search_pages.report.run.tracking.experiment_id
-    mlflow_page.goto(f"{search_pages.mlflow}/#/experiments/{experiment}/runs/{search_pages.report.run.run_id}")
+    open_search(mlflow_page, search_pages)
     follow(mlflow_page, search_pages, "Charts of the trials")
 
     expect(mlflow_page.get_by_text(f"{TRIALS} matching runs")).to_be_visible(timeout=PATIENCE)
@@ -121,8 +124,7 @@ def test_the_trials_of_a_search_stand_side_by_side_on_the_compare_page(
 def test_the_report_of_a_search_is_shown_inside_mlflows_page(
     search_pages: SearchPages, mlflow_page: Page, tmp_path: Path
 ) -> None:
-    experiment = search_pages.report.run.tracking.experiment_id
-    mlflow_page.goto(f"{search_pages.mlflow}/#/experiments/{experiment}/runs/{search_pages.report.run.run_id}")
+    open_search(mlflow_page, search_pages)
     follow(mlflow_page, search_pages, "Report")
 
     report = mlflow_page.frame_locator("iframe")

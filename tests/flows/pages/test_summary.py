@@ -52,7 +52,7 @@ def test_it_says_which_won_by_how_much_and_leads_to_it(wine: Dataset) -> None:
     assert "[Prefect's page of the run](http://prefect/runs/flow-run/f)" in said
     assert "| 2 | [trial 1](" in said
     assert "5 trials, 4 of them trained by this run: my\\_space.yaml on wine" in said
-    assert "2.0 s of training on 1 worker." in said
+    assert "Search and selection took 72 s, with 2.0 s of training on 1 worker." in said
     assert "Report" not in said
 
 
